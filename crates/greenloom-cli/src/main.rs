@@ -1,0 +1,2 @@
+//! The `greenloom` program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Blocking-style tasks, many to a thread.
