@@ -1,11 +1,46 @@
-//! Blocking-style tasks, many to a thread.
+//! Blocking-style tasks, many to a thread, each on a guarded stack of its own.
+//!
+//! A task that would block is set aside and another runs; nobody writes `async`. The thread's own stack is its
+//! main greenlet, so a program needs no set-up:
+//!
+//! ```
+//! use greenloom::{sleep, spawn};
+//! use std::time::Duration;
+//!
+//! let eat = spawn(|| { sleep(Duration::from_millis(20)); "eaten" });
+//! let play = spawn(|| { sleep(Duration::from_millis(10)); "played" });
+//! assert_eq!(play.join().unwrap(), "played");
+//! assert_eq!(eat.join().unwrap(), "eaten");
+//! ```
+//!
+//! Layers, each using only those below it:
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | `task` ([`spawn`], [`timeout`], ...), [`greenlet`] | what programs use |
+//! | `waiter` | park, unpark, interrupt: where a greenlet stops and is woken |
+//! | `hub` | the ready queue, the timers, descriptors, what other threads hand in |
+//! | `poll` | epoll behind a small contract |
+//! | `coroutine`, `context`, `stack` | a function with a stack of its own, the switch, the memory |
 
-#[doc(hidden)]
 #[cfg(not(loom))]
+#[doc(hidden)]
 pub mod context;
-#[doc(hidden)]
 #[cfg(not(loom))]
+mod coroutine;
+#[cfg(not(loom))]
+pub mod greenlet;
+#[cfg(not(loom))]
+mod poll;
+#[cfg(not(loom))]
+#[doc(hidden)]
 pub mod stack;
+#[cfg(not(loom))]
+mod task;
+#[cfg(not(loom))]
+mod thread_pool;
+#[cfg(not(loom))]
+mod waiter;
 
 mod loom;
 
@@ -16,3 +51,15 @@ mod hub;
 mod hub {
     pub(crate) mod inject;
 }
+
+#[cfg(not(loom))]
+pub use coroutine::TaskId;
+#[cfg(not(loom))]
+pub use stack::set_default_size as set_default_stack_size;
+#[cfg(not(loom))]
+pub use task::local::Local;
+#[cfg(not(loom))]
+pub use task::{
+    Builder, Elapsed, JoinError, JoinHandle, current_name, join_all, shield, sleep, sleep_until, spawn,
+    timeout, yield_now,
+};

@@ -1,10 +1,308 @@
-//! The hub: one per OS thread, holding what is ready, what waits for time, and what other threads hand in.
-
-// The loop that uses these is not here yet.
-#![allow(dead_code)]
+//! The hub: one per OS thread, made on first use. It owns what its coroutines share: the ready queue, the timers, the
+//! poller, the stacks, and the list of all coroutines.
+//!
+//! There is no stack of the hub's own. Whoever parks runs the hub's loop ([`run`]) on the stack it is parking on, until
+//! somebody is ready: itself, and then nothing is switched at all, or another, and then it switches there.
+//!
+//! A hub belongs to its thread. Other threads reach it through [`Inject`] alone.
 
 pub(crate) mod clock;
+pub(crate) mod deadlock;
 pub(crate) mod eventfd;
+pub(crate) mod fork;
 pub(crate) mod inject;
+pub(crate) mod io;
 pub(crate) mod ready;
+mod run;
+mod shutdown;
 pub(crate) mod timers;
+
+use crate::coroutine::{Coroutine, Kind, State, TaskId, Unstarted, VTable};
+use crate::greenlet::Transfer;
+use crate::poll::{Events, Interest, Poller};
+use crate::stack::{self, Stack, StackPool, overflow};
+use clock::Clock;
+use inject::Inject;
+use io::Sources;
+use ready::Ready;
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::collections::VecDeque;
+use std::io::Result;
+use std::panic::Location;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use timers::Timers;
+
+/// The poller's token of the hub's own eventfd.
+const EVENTFD: u64 = u64::MAX;
+
+/// How a hub differs from the ordinary: for tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    /// Ready coroutines run in a pseudo-random order, the same for the same seed.
+    pub(crate) seed: Option<u64>,
+    /// Time stands still while something is ready, and jumps when nothing is.
+    pub(crate) virtual_time: bool,
+    /// No other thread will ever wake this hub's coroutines, so a deadlock is certain as soon as it is possible.
+    pub(crate) isolated: bool,
+}
+
+/// One thread's scheduler. All of it is the thread's own but for the inside of `inject`.
+pub(crate) struct Hub {
+    current: Cell<*const Coroutine>,
+    main: Cell<*const Coroutine>,
+    pub(crate) ready: Ready,
+    pub(crate) clock: Clock,
+    timers: UnsafeCell<Timers>,
+    poller: UnsafeCell<Poller>,
+    events: UnsafeCell<Events>,
+    pub(crate) sources: Sources,
+    inject: Arc<Inject>,
+    pool: StackPool,
+    /// The stack of a coroutine that has just ended, until the next one runs.
+    dead_stack: Cell<Option<Stack>>,
+    /// What an explicit switch hands over.
+    pub(crate) transfer: UnsafeCell<Transfer>,
+    /// Callbacks to run, and the coroutine that runs them.
+    callbacks: RefCell<VecDeque<Box<dyn FnOnce()>>>,
+    callbacks_runner: Cell<*const Coroutine>,
+    /// The list of all coroutines.
+    all: Cell<*const Coroutine>,
+    /// How many tasks and greenlets are in it, without main and the callbacks' runner.
+    alive: Cell<usize>,
+    ids: Cell<u64>,
+    /// Parked coroutines that a job under way outside of the hub will wake.
+    pub(crate) external: Cell<usize>,
+    pace: run::Pace,
+    isolated: bool,
+    fork_generation: Cell<u32>,
+}
+
+thread_local! {
+    static HUB: Cell<*const Hub> = const { Cell::new(ptr::null()) };
+    /// Ends the hub with its thread.
+    static OWNER: RefCell<Option<shutdown::Owner>> = const { RefCell::new(None) };
+}
+
+impl Hub {
+    /// This thread's hub, made now if there is none.
+    ///
+    /// # Panics
+    /// If the system has no descriptor or memory for it.
+    #[inline]
+    pub(crate) fn get() -> &'static Hub {
+        match Hub::try_get() {
+            Some(hub) => hub,
+            None => Hub::start(Options::default()),
+        }
+    }
+
+    /// This thread's hub, if it has one.
+    #[inline]
+    pub(crate) fn try_get() -> Option<&'static Hub> {
+        // SAFETY: set to a hub that lives until the thread ends.
+        unsafe { HUB.get().as_ref() }
+    }
+
+    #[cold]
+    pub(crate) fn start(options: Options) -> &'static Hub {
+        match Hub::try_start(options) {
+            Ok(hub) => hub,
+            Err(error) => panic!("greenloom: this thread's hub cannot be made: {error}"),
+        }
+    }
+
+    /// Makes this thread's hub.
+    pub(crate) fn try_start(options: Options) -> Result<&'static Hub> {
+        assert!(HUB.get().is_null(), "this thread has a hub already");
+        overflow::install()?;
+        overflow::set_namer(deadlock::name_for_overflow);
+        fork::watch();
+        let seed = options.seed.or_else(run::seed_from_env);
+        let hub = Box::new(Hub {
+            current: Cell::new(ptr::null()),
+            main: Cell::new(ptr::null()),
+            ready: seed.map_or_else(Ready::fifo, Ready::seeded),
+            clock: if options.virtual_time { Clock::new_virtual() } else { Clock::Monotonic },
+            timers: UnsafeCell::new(Timers::new()),
+            poller: UnsafeCell::new(Poller::new()?),
+            events: UnsafeCell::new(Events::new()),
+            sources: Sources::new(),
+            inject: Arc::new(Inject::new()?),
+            pool: StackPool::new(),
+            dead_stack: Cell::new(None),
+            transfer: UnsafeCell::new(Transfer::Nothing),
+            callbacks: RefCell::new(VecDeque::new()),
+            callbacks_runner: Cell::new(ptr::null()),
+            all: Cell::new(ptr::null()),
+            alive: Cell::new(0),
+            ids: Cell::new(0),
+            external: Cell::new(0),
+            pace: run::Pace::new(),
+            isolated: options.isolated,
+            fork_generation: Cell::new(fork::generation()),
+        });
+        hub.watch_eventfd()?;
+        let hub: &'static Hub = Box::leak(hub);
+        let main =
+            Box::new(Coroutine::new(hub, Kind::Main, &MAIN, None, stack::default_size(), Location::caller()));
+        main.state.set(State::Running);
+        let main: *const Coroutine = Box::leak(main);
+        hub.main.set(main);
+        hub.current.set(main);
+        // SAFETY: just made; it lives as long as the hub.
+        hub.list(unsafe { &*main });
+        HUB.set(hub);
+        shutdown::own(hub);
+        Ok(hub)
+    }
+
+    /// Makes this the hub of the calling OS thread, where coroutines are OS threads (see `context`).
+    #[inline]
+    pub(crate) fn enter_thread(&self) {
+        if crate::context::THREADS {
+            HUB.set(self);
+        }
+    }
+
+    /// The coroutine that runs.
+    #[inline]
+    pub(crate) fn current(&self) -> &'static Coroutine {
+        // SAFETY: never null once the hub is made; a running coroutine lives. The caller is on its stack.
+        unsafe { &*self.current.get() }
+    }
+
+    /// The thread's own stack.
+    #[inline]
+    pub(crate) fn main(&self) -> &'static Coroutine {
+        // SAFETY: set when the hub was made, and as old as it.
+        unsafe { &*self.main.get() }
+    }
+
+    pub(crate) fn next_id(&self) -> TaskId {
+        let id = self.ids.get();
+        self.ids.set(id + 1);
+        TaskId(id)
+    }
+
+    /// What other threads hand in.
+    pub(crate) fn inject(&self) -> &Arc<Inject> {
+        &self.inject
+    }
+
+    /// Borrows the timers. `f` must not come back to them.
+    #[inline]
+    pub(crate) fn with_timers<R>(&self, f: impl FnOnce(&mut Timers) -> R) -> R {
+        // SAFETY: only this thread, and no `f` in the crate calls out.
+        f(unsafe { &mut *self.timers.get() })
+    }
+
+    pub(crate) fn poller(&self) -> &Poller {
+        // SAFETY: replaced only by `renew_after_fork`, which no borrow of the poller is alive across.
+        unsafe { &*self.poller.get() }
+    }
+
+    fn watch_eventfd(&self) -> Result<()> {
+        use std::os::fd::{AsFd, AsRawFd};
+        self.poller().add(self.inject.eventfd().as_fd().as_raw_fd(), EVENTFD, Interest::Edges)
+    }
+
+    /// Adds to the list of all coroutines.
+    pub(crate) fn list(&self, co: &Coroutine) {
+        let head = self.all.get();
+        co.all_next.set(head);
+        co.all_prev.set(ptr::null());
+        // SAFETY: listed coroutines are alive: they are unlisted when they end, before they are freed.
+        if let Some(head) = unsafe { head.as_ref() } {
+            head.all_prev.set(co);
+        }
+        self.all.set(co);
+        if matches!(co.kind, Kind::Task | Kind::Greenlet) {
+            self.alive.set(self.alive.get() + 1);
+        }
+    }
+
+    /// Takes it out of the list of all coroutines.
+    pub(crate) fn unlist(&self, co: &Coroutine) {
+        let (prev, next) = (co.all_prev.get(), co.all_next.get());
+        // SAFETY: as in `list`.
+        unsafe {
+            match prev.as_ref() {
+                None => self.all.set(next),
+                Some(prev) => prev.all_next.set(next),
+            }
+            if let Some(next) = next.as_ref() {
+                next.all_prev.set(prev);
+            }
+        }
+        if matches!(co.kind, Kind::Task | Kind::Greenlet) {
+            self.alive.set(self.alive.get() - 1);
+        }
+    }
+
+    /// Every coroutine of the hub that is not done, the youngest first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Coroutine> {
+        let mut next = self.all.get();
+        std::iter::from_fn(move || {
+            // SAFETY: as in `list`; nothing runs while the caller iterates.
+            let co = unsafe { next.as_ref() }?;
+            next = co.all_next.get();
+            Some(co)
+        })
+    }
+
+    /// Tasks and greenlets that are not done.
+    pub(crate) fn alive(&self) -> usize {
+        self.alive.get()
+    }
+
+    /// Counts of the hub's stacks.
+    pub(crate) fn stacks(&self) -> stack::Stats {
+        self.pool.stats()
+    }
+
+    pub(crate) fn pool(&self) -> &StackPool {
+        &self.pool
+    }
+
+    /// Runs `callback` soon, outside of every task. It must not park.
+    pub(crate) fn call_soon(&self, callback: Box<dyn FnOnce()>) {
+        self.callbacks.borrow_mut().push_back(callback);
+        // SAFETY: the runner lives as long as the hub.
+        match unsafe { self.callbacks_runner.get().as_ref() } {
+            Some(runner) => {
+                runner.unpark();
+            }
+            None => {
+                let runner = crate::task::spawn_callbacks(self);
+                self.callbacks_runner.set(runner.as_ptr());
+            }
+        }
+    }
+
+    /// The body of the callbacks' coroutine.
+    pub(crate) fn run_callbacks(&self) {
+        loop {
+            let next = self.callbacks.borrow_mut().pop_front();
+            match next {
+                Some(callback) => {
+                    // The panic hook has reported it; the others go on.
+                    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(callback));
+                }
+                None => {
+                    let co = self.current();
+                    co.state.set(State::Parked);
+                    self.reschedule(co);
+                }
+            }
+        }
+    }
+}
+
+/// Main has no function and no block of its own.
+static MAIN: VTable = VTable {
+    run: |_: NonNull<Coroutine>| unreachable!("main is not run, it runs"),
+    cancel: |_: NonNull<Coroutine>, _: Unstarted| unreachable!("main has begun"),
+    // SAFETY: main is boxed, and freed by the hub's end only.
+    free: |main: NonNull<Coroutine>| drop(unsafe { Box::from_raw(main.as_ptr()) }),
+};

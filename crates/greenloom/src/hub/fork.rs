@@ -1,0 +1,54 @@
+//! After `fork`, the child's hub must not share what the kernel holds for the parent's.
+//!
+//! An epoll instance and an eventfd are shared by parent and child, so the child would eat the parent's events. A
+//! handler run by `fork` in the child counts; a hub that sees another count than its own makes itself a new
+//! poller and eventfd, and registers again what its coroutines wait for. The coroutines themselves, parked or not, are
+//! the child's as well.
+//!
+//! The shared epoll instance is closed and nothing is removed from it: that would remove it for the parent.
+
+use super::{Hub, run};
+use crate::poll::Poller;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// How many forks this process is away from the first.
+#[inline]
+pub(crate) fn generation() -> u32 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// Has forks counted from now on.
+pub(crate) fn watch() {
+    static ONCE: Once = Once::new();
+    extern "C" fn in_child() {
+        GENERATION.fetch_add(1, Ordering::Relaxed);
+    }
+    ONCE.call_once(|| {
+        if cfg!(miri) {
+            return;
+        }
+        // SAFETY: the handler does what is allowed in a forked child.
+        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    });
+}
+
+impl Hub {
+    /// In a forked child: a poller and an eventfd of its own.
+    #[cold]
+    pub(super) fn renew_after_fork(&self) {
+        self.fork_generation.set(generation());
+        let renewed = Poller::new().and_then(|poller| {
+            // SAFETY: no borrow of the poller is alive.
+            unsafe { *self.poller.get() = poller };
+            self.inject.renew_after_fork()?;
+            self.watch_eventfd()
+        });
+        if let Err(error) = renewed {
+            run::fatal(format_args!("no poller in the forked process: {error}"));
+        }
+        self.sources.register_again(self);
+    }
+}

@@ -1,0 +1,41 @@
+//! The poller: what the thread sleeps in, and how the kernel says that a descriptor is ready.
+//!
+//! # Contract of a backend
+//!
+//! - `Poller::new()` makes one; it belongs to one hub.
+//! - `add`, `modify`, `remove` say for which descriptor [`Interest`] events are wanted, and with which token.
+//! - `wait(timeout_ms, events)` sleeps until there are some: -1 without limit, 0 not at all. An interrupted
+//!   sleep (EINTR) is a wait with no events.
+//!
+//! One file per backend, loaded as `sys`.
+
+#[path = "epoll.rs"]
+mod sys;
+
+pub(crate) use sys::{Events, Poller};
+
+/// What to be told about a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// Every change to readable or writable, as long as it is open: for descriptors that the runtime owns.
+    Edges,
+    /// The next time it is readable or writable, once: for borrowed ones, whose close may go unseen.
+    Once {
+        /// Tell when readable.
+        read: bool,
+        /// Tell when writable.
+        write: bool,
+    },
+}
+
+/// One answer of the poller.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Event {
+    pub(crate) token: u64,
+    /// A read would not block; it may give data, the end, or an error.
+    pub(crate) readable: bool,
+    /// A write would not block; it may fail.
+    pub(crate) writable: bool,
+    /// The other side has closed, or there is an error: this state does not go away.
+    pub(crate) closed: bool,
+}
