@@ -36,9 +36,13 @@ mod poll;
 #[doc(hidden)]
 pub mod stack;
 #[cfg(not(loom))]
+pub mod sync;
+#[cfg(not(loom))]
 mod task;
 #[cfg(not(loom))]
 mod thread_pool;
+#[cfg(not(loom))]
+mod wait_list;
 #[cfg(not(loom))]
 mod waiter;
 

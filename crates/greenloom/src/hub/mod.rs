@@ -190,6 +190,15 @@ impl Hub {
         &self.inject
     }
 
+    /// The same, from another thread: the only part of a hub that one may touch.
+    ///
+    /// # Safety
+    /// The hub lives.
+    pub(crate) unsafe fn inject_of<'a>(hub: *const Hub) -> &'a Arc<Inject> {
+        // SAFETY: no reference to the whole hub is made, which is not for other threads.
+        unsafe { &*(&raw const (*hub).inject) }
+    }
+
     /// Borrows the timers. `f` must not come back to them.
     #[inline]
     pub(crate) fn with_timers<R>(&self, f: impl FnOnce(&mut Timers) -> R) -> R {
