@@ -120,8 +120,8 @@ pub(crate) struct Coroutine {
     pub(crate) all_prev: Cell<*const Coroutine>,
     /// Where an explicit greenlet goes when it ends; owns a reference. Null: to the hub.
     pub(crate) parent: Cell<*const Coroutine>,
-    /// The type of value that it can be switched to with; `None` if it cannot be switched to.
-    pub(crate) expects: Cell<Option<TypeId>>,
+    /// The type of value that it can be switched to with, while it is suspended or an unstarted greenlet.
+    pub(crate) expects: Cell<TypeId>,
     pub(crate) name: Option<Box<str>>,
     pub(crate) made_at: &'static Location<'static>,
 }
@@ -156,7 +156,7 @@ impl Coroutine {
             all_next: Cell::new(ptr::null()),
             all_prev: Cell::new(ptr::null()),
             parent: Cell::new(ptr::null()),
-            expects: Cell::new(None),
+            expects: Cell::new(TypeId::of::<()>()),
             name,
             made_at,
         }

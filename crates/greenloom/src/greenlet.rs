@@ -39,14 +39,10 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, panic_any, resume_unwind};
 use std::ptr::{self, NonNull};
 
-/// What a switch hands over, from just before it to just after.
+/// What a switch hands over, from just before it to just after, when it is not a plain value: that goes by address,
+/// in [`Hub::handed`].
 pub(crate) enum Transfer {
     Nothing,
-    /// A value of that type, in the frame of the one who switched, to be moved out at once.
-    Value {
-        at: *mut (),
-        type_id: TypeId,
-    },
     /// The result of a greenlet that has ended, whose stack is gone.
     Result(Box<dyn Any>),
     /// To be raised.
@@ -162,7 +158,7 @@ impl<T: 'static> Greenlet<T> {
     ) -> Greenlet<T> {
         let hub = parent.hub();
         let head = Coroutine::new(hub, Kind::Greenlet, const { &vtable::<F, T>() }, None, size, at);
-        head.expects.set(Some(TypeId::of::<T>()));
+        head.expects.set(TypeId::of::<T>());
         parent.retain();
         head.parent.set(parent);
         let block = Box::new(Block { head, function: UnsafeCell::new(Some(f)) });
@@ -202,7 +198,25 @@ impl<T: 'static> Greenlet<T> {
     ///
     /// # Panics
     /// With the payload of a greenlet that panicked and whose parent this is.
+    #[inline]
     pub fn try_switch(&self, value: T) -> Result<T, SwitchError<T>> {
+        let target = self.co();
+        let hub = target.hub();
+        let me = hub.current();
+        // One who is suspended is not the running one.
+        if target.state.get() == State::Suspended
+            && target.expects.get() == TypeId::of::<T>()
+            && me.kind != Kind::Callbacks
+            && !std::thread::panicking()
+        {
+            return Ok(hand_over(hub, me, target, value));
+        }
+        self.switch_slowly(value)
+    }
+
+    /// A switch to one that is dead, or was never run, or cannot be switched to.
+    #[cold]
+    fn switch_slowly(&self, value: T) -> Result<T, SwitchError<T>> {
         let hub = self.co().hub();
         let me = hub.current();
         let target = living(hub, self.co());
@@ -213,17 +227,13 @@ impl<T: 'static> Greenlet<T> {
         if let Err(kind) = may_switch(me, target) {
             return fail(kind, value);
         }
-        if target.expects.get() != Some(TypeId::of::<T>()) {
+        if target.expects.get() != TypeId::of::<T>() {
             return fail(SwitchErrorKind::WrongType, value);
         }
         if let Err(error) = begin(hub, target) {
             return fail(SwitchErrorKind::NoStack(error.kind()), value);
         }
-        let mut value = ManuallyDrop::new(value);
-        let transfer = Transfer::Value { at: ptr::from_mut(&mut value).cast(), type_id: TypeId::of::<T>() };
-        me.expects.set(Some(TypeId::of::<T>()));
-        leave(hub, me, target, transfer);
-        Ok(receive(hub, me))
+        Ok(hand_over(hub, me, target, value))
     }
 
     /// Goes there by raising `payload` where it waits, as `resume_unwind` does; returns what somebody switches
@@ -247,8 +257,8 @@ impl<T: 'static> Greenlet<T> {
         if let Err(kind) = may_switch(me, target) {
             panic!("{}", SwitchError { kind, value: (), greenlet: target.display_name() });
         }
-        me.expects.set(Some(TypeId::of::<T>()));
-        leave(hub, me, target, Transfer::Throw(payload));
+        me.expects.set(TypeId::of::<T>());
+        leave_with(hub, me, target, Transfer::Throw(payload));
         receive(hub, me)
     }
 
@@ -320,8 +330,8 @@ fn end_unreachable(co: &Coroutine) {
         return end_later(co);
     }
     set_parent(co, me);
-    let expected = me.expects.replace(Some(TypeId::of::<End>()));
-    leave(hub, me, co, Transfer::Throw(Box::new(KillPayload)));
+    let expected = me.expects.replace(TypeId::of::<End>());
+    leave_with(hub, me, co, Transfer::Throw(Box::new(KillPayload)));
     me.expects.set(expected);
     // SAFETY: only this thread; nothing else refers to the transfer.
     match unsafe { std::mem::replace(&mut *hub.transfer.get(), Transfer::Nothing) } {
@@ -390,30 +400,56 @@ fn discard(target: &Coroutine) {
     unsafe { (target.vtable.cancel)(NonNull::from(target), Unstarted::Interrupted(Interrupt::Kill)) };
 }
 
-/// Suspends `me` and goes to `target`; returns when somebody switches back.
-fn leave(hub: &Hub, me: &Coroutine, target: &Coroutine, transfer: Transfer) {
+/// Switches to `target`, which waits for a `T`, with `value`; returns what `me` is switched back to with.
+#[inline]
+#[track_caller]
+fn hand_over<T: 'static>(hub: &Hub, me: &Coroutine, target: &Coroutine, value: T) -> T {
+    // Whoever runs next moves it out of this frame, which stays until `me` goes on.
+    let mut value = ManuallyDrop::new(value);
+    hub.handed.set(ptr::from_mut(&mut value).cast());
+    me.expects.set(TypeId::of::<T>());
+    leave(hub, me, target);
+    receive(hub, me)
+}
+
+/// Switches to `target` with something other than a value.
+fn leave_with(hub: &Hub, me: &Coroutine, target: &Coroutine, transfer: Transfer) {
     // SAFETY: only this thread; nothing else refers to the transfer.
     unsafe { *hub.transfer.get() = transfer };
+    leave(hub, me, target);
+}
+
+/// Suspends `me` and goes to `target`; returns when somebody switches back.
+#[inline]
+fn leave(hub: &Hub, me: &Coroutine, target: &Coroutine) {
     me.state.set(State::Suspended);
-    if me.kind == Kind::Greenlet && me.refs() == 1 {
+    if me.refs() == 1 && me.kind == Kind::Greenlet {
         // Nobody could switch back.
         end_later(me);
     }
-    // SAFETY: suspended or just prepared, as `may_switch` and `begin` have seen to.
+    // SAFETY: suspended or just prepared, as the callers have seen to.
     unsafe { hub.switch_to(me, target) };
 }
 
 /// Takes what the switch to `me` has handed over.
+#[inline]
 #[track_caller]
 fn receive<T: 'static>(hub: &Hub, me: &Coroutine) -> T {
-    me.expects.set(None);
+    let at = hub.handed.replace(ptr::null_mut());
+    if at.is_null() {
+        return receive_other(hub, me);
+    }
+    // SAFETY: a value of this type, as the sender compared it with what `me` expects, who has given it up and is
+    // suspended.
+    unsafe { at.cast::<T>().read() }
+}
+
+/// Takes what was handed over other than a plain value.
+#[cold]
+#[track_caller]
+fn receive_other<T: 'static>(hub: &Hub, me: &Coroutine) -> T {
     // SAFETY: only this thread; nothing else refers to the transfer.
     match unsafe { std::mem::replace(&mut *hub.transfer.get(), Transfer::Nothing) } {
-        Transfer::Value { at, type_id } => {
-            assert!(type_id == TypeId::of::<T>(), "checked before the switch");
-            // SAFETY: a value of this type, whose owner has given it up and is suspended.
-            unsafe { at.cast::<T>().read() }
-        }
         Transfer::Result(result) => match result.downcast() {
             Ok(value) => *value,
             Err(_) => unreachable!("checked in deliver_to_parent"),
@@ -447,20 +483,20 @@ pub(crate) fn deliver_to_parent(hub: &Hub, co: &Coroutine) -> Option<NonNull<Cor
     match parent.state.get() {
         State::Suspended => {}
         State::New => {
-            if expects != result_type(transfer) || begin(hub, parent).is_err() {
+            if Some(expects) != result_type(transfer) || begin(hub, parent).is_err() {
                 return nobody(transfer);
             }
             return Some(NonNull::from(parent));
         }
         _ => return nobody(transfer),
     }
-    if expects == Some(TypeId::of::<End>()) {
+    if expects == TypeId::of::<End>() {
         if let Transfer::Result(_) = transfer {
             *transfer = Transfer::Ended;
         }
     } else if let Transfer::Ended = transfer {
         *transfer = Transfer::Panic(format!("{} was killed", co.display_name()));
-    } else if matches!(transfer, Transfer::Result(_)) && result_type(transfer) != expects {
+    } else if matches!(transfer, Transfer::Result(_)) && result_type(transfer) != Some(expects) {
         *transfer = Transfer::Panic(format!(
             "{} ended with a value of a type that its parent does not wait for",
             co.display_name()

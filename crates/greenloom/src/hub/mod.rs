@@ -61,7 +61,9 @@ pub(crate) struct Hub {
     pool: StackPool,
     /// The stack of a coroutine that has just ended, until the next one runs.
     dead_stack: Cell<Option<Stack>>,
-    /// What an explicit switch hands over.
+    /// Where the value lies that an explicit switch hands over; null: see `transfer`.
+    pub(crate) handed: Cell<*mut ()>,
+    /// What an explicit switch hands over besides.
     pub(crate) transfer: UnsafeCell<Transfer>,
     /// Callbacks to run, and the coroutine that runs them.
     callbacks: RefCell<VecDeque<Box<dyn FnOnce()>>>,
@@ -131,6 +133,7 @@ impl Hub {
             inject: Arc::new(Inject::new()?),
             pool: StackPool::new(),
             dead_stack: Cell::new(None),
+            handed: Cell::new(ptr::null_mut()),
             transfer: UnsafeCell::new(Transfer::Nothing),
             callbacks: RefCell::new(VecDeque::new()),
             callbacks_runner: Cell::new(ptr::null()),
