@@ -13,12 +13,11 @@
 //!
 //! The kind is chosen once per process, and falls to the next one when the kernel refuses. To test the fallbacks
 //! on a newer kernel set `GREENLOOM_STACK_GUARD` to `marker`, `mprotect`, `mprotect:N` (for N stacks, then
-//! canaries) or `canary`.
+//! canaries) or `canary`; anything else is the default.
 
 use super::{page_size, slab};
-use std::ptr::NonNull;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 /// `MADV_GUARD_INSTALL` from Linux's uapi/asm-generic/mman-common.h.
 const MADV_GUARD_INSTALL: libc::c_int = 102;
@@ -32,31 +31,51 @@ pub(super) enum Guard {
     Canary,
 }
 
-/// The first kind to try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Marker,
-    Mprotect,
-    Canary,
+/// How many more stacks may have an `mprotect` guard.
+static MPROTECT_LEFT: AtomicUsize = AtomicUsize::new(0);
+
+/// The kind to try, as a number; 0 until it is chosen. Only goes up after that, when the kernel refuses a kind.
+static KIND: AtomicU8 = AtomicU8::new(0);
+const MARKER: u8 = 1;
+const MPROTECT: u8 = 2;
+const CANARY: u8 = 3;
+
+/// The kind to try. Threads that choose at the same time choose the same; a lock would not survive a fork.
+fn kind() -> u8 {
+    match KIND.load(Ordering::Relaxed) {
+        0 => choose(),
+        kind => kind,
+    }
 }
 
-/// How many more stacks may have an `mprotect` guard.
-static MPROTECT_LEFT: AtomicUsize = AtomicUsize::new(usize::MAX);
-/// Markers stopped working (memory locked by `mlockall`, for one): do not try again.
-static MARKERS_FAIL: AtomicBool = AtomicBool::new(false);
+#[cold]
+fn choose() -> u8 {
+    let wish = std::env::var("GREENLOOM_STACK_GUARD").unwrap_or_default();
+    let (wished, limit) = wish.split_once(':').unwrap_or((&wish, ""));
+    let kind = match wished {
+        "mprotect" => MPROTECT,
+        "canary" => CANARY,
+        _ if markers_work() => MARKER,
+        _ => MPROTECT,
+    };
+    MPROTECT_LEFT.store(limit.parse().unwrap_or_else(|_| max_map_count() / 4), Ordering::Relaxed);
+    KIND.fetch_max(kind, Ordering::Relaxed).max(kind)
+}
 
-fn kind() -> Kind {
-    static KIND: OnceLock<Kind> = OnceLock::new();
-    *KIND.get_or_init(|| {
-        let wish = std::env::var("GREENLOOM_STACK_GUARD").unwrap_or_default();
-        let (kind, limit) = match wish.split_once(':').unwrap_or((&wish, "")) {
-            ("mprotect", limit) => (Kind::Mprotect, limit.parse().ok()),
-            ("canary", _) => (Kind::Canary, None),
-            _ => (Kind::Marker, None),
-        };
-        MPROTECT_LEFT.store(limit.unwrap_or_else(|| max_map_count() / 4), Ordering::Relaxed);
-        kind
-    })
+/// Whether a marker really makes its page fault: user-mode emulators accept any advice and do nothing.
+fn markers_work() -> bool {
+    // SAFETY: a new mapping of a page, which nobody else knows and which is gone at the end.
+    unsafe {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let page = libc::mmap(ptr::null_mut(), page_size(), access, kind, -1, 0);
+        if page == libc::MAP_FAILED {
+            return false;
+        }
+        let works = libc::madvise(page, page_size(), MADV_GUARD_INSTALL) == 0
+            && libc::madvise(page, page_size(), libc::MADV_POPULATE_READ) != 0;
+        libc::munmap(page, page_size());
+        works
+    }
 }
 
 /// How many mappings the kernel lets a process have.
@@ -78,23 +97,23 @@ pub(super) unsafe fn install(base: NonNull<u8>) -> Guard {
         return Guard::Page;
     }
     let page: *mut libc::c_void = base.as_ptr().cast();
-    let kind = kind();
-    if kind == Kind::Marker && !MARKERS_FAIL.load(Ordering::Relaxed) {
+    if kind() == MARKER {
         // SAFETY: the page is mapped, anonymous, and nobody uses it.
         if unsafe { libc::madvise(page, page_size(), MADV_GUARD_INSTALL) } == 0 {
             return Guard::Page;
         }
-        MARKERS_FAIL.store(true, Ordering::Relaxed);
+        // Memory locked by `mlockall`, for one.
+        KIND.fetch_max(MPROTECT, Ordering::Relaxed);
     }
-    if kind != Kind::Canary && MPROTECT_LEFT.load(Ordering::Relaxed) > 0 {
+    if kind() == MPROTECT {
+        // Two threads at once may overdraw by a few: the limit is far from the kernel's.
+        let left = MPROTECT_LEFT.load(Ordering::Relaxed);
         // SAFETY: as above.
-        if unsafe { libc::mprotect(page, page_size(), libc::PROT_NONE) } == 0 {
-            // Two threads at once may overdraw by a few: the limit is far from the kernel's.
-            let left = MPROTECT_LEFT.load(Ordering::Relaxed);
-            MPROTECT_LEFT.store(left.saturating_sub(1), Ordering::Relaxed);
+        if left > 0 && unsafe { libc::mprotect(page, page_size(), libc::PROT_NONE) } == 0 {
+            MPROTECT_LEFT.store(left - 1, Ordering::Relaxed);
             return Guard::Page;
         }
-        MPROTECT_LEFT.store(0, Ordering::Relaxed);
+        KIND.fetch_max(CANARY, Ordering::Relaxed);
     }
     Guard::Canary
 }

@@ -146,42 +146,76 @@ fn parse_size(text: &str) -> io::Result<usize> {
 }
 
 /// A stack, owned. Comes from a [`StackPool`] and goes back to one; dropping it leaks the slot.
-#[derive(Debug)]
+///
+/// One word, for free lists are walked once per coroutine: slots are multiples of 16 KiB, which leaves room for
+///
+/// | bits | |
+/// | --- | --- |
+/// | 0-3 | class of its size |
+/// | 4 | guarded by a canary only |
+/// | 14- | lowest address of the slot |
 #[must_use = "dropping a stack leaks it: give it back to a pool"]
-pub struct Stack {
-    /// Lowest address of the slot, a multiple of its size.
-    base: NonNull<u8>,
-    size: StackSize,
-    guard: Guard,
-}
+pub struct Stack(NonNull<u8>);
+
+const CLASS_BITS: usize = 0xf;
+const CANARY_BIT: usize = 0x10;
+const _: () = assert!(SIZES <= CLASS_BITS + 1 && CANARY_BIT < 1 << LEAST);
 
 impl Stack {
+    fn new(base: NonNull<u8>, size: StackSize, guard: Guard) -> Stack {
+        debug_assert_eq!(base.as_ptr() as usize % size.bytes(), 0);
+        let tag = size.class() | if guard == Guard::Canary { CANARY_BIT } else { 0 };
+        Stack(base.map_addr(|base| base | tag))
+    }
+
+    fn tag(&self) -> usize {
+        self.0.as_ptr() as usize & (CLASS_BITS | CANARY_BIT)
+    }
+
+    /// Lowest address of the slot.
+    fn base(&self) -> NonNull<u8> {
+        // SAFETY: undoes `new`, which was given something that is not null.
+        unsafe { NonNull::new_unchecked(self.0.as_ptr().wrapping_sub(self.tag())) }
+    }
+
+    fn guard(&self) -> Guard {
+        if self.tag() & CANARY_BIT != 0 { Guard::Canary } else { Guard::Page }
+    }
+
     /// Where the coroutine starts, growing down; a multiple of 64.
     ///
-    /// Not quite the end of the slot: tops are spread over sixteen cache lines, or all of them, and whatever lies at
-    /// the same depth in each stack, would fight for the same few sets of the cache.
+    /// Not quite the end of the slot: if it were, all tops, and whatever lies at the same depth in each stack,
+    /// would fight for the same few sets of the cache. They are spread over sixteen lines.
     #[inline]
     pub fn top(&self) -> *mut u8 {
-        let slot = self.base.as_ptr() as usize >> self.size.log2();
-        self.base.as_ptr().wrapping_add(self.size.bytes() - (slot % COLOURS) * LINE)
+        let size = self.stack_size();
+        let base = self.base().as_ptr();
+        let slot = base as usize >> size.log2();
+        base.wrapping_add(size.bytes() - (slot % COLOURS) * LINE)
     }
 
     /// Lowest address that the coroutine may use: above the guard page.
     #[inline]
     pub fn bottom(&self) -> *mut u8 {
-        self.base.as_ptr().wrapping_add(page_size())
+        self.base().as_ptr().wrapping_add(page_size())
     }
 
     /// Size of the slot in bytes, guard page included: what its owner asked for, rounded up.
     #[inline]
     pub fn size(&self) -> usize {
-        self.size.bytes()
+        self.stack_size().bytes()
     }
 
     /// The class it belongs to.
     #[inline]
     pub fn stack_size(&self) -> StackSize {
-        self.size
+        StackSize((self.tag() & CLASS_BITS) as u8)
+    }
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stack({} at {:p}, {:?})", self.stack_size(), self.base(), self.guard())
     }
 }
 

@@ -82,10 +82,10 @@ impl StackPool {
     /// Ends the process if the stack was overflowed and only a canary can tell.
     #[inline]
     pub fn give(&self, stack: Stack) {
-        if stack.guard == Guard::Canary {
+        if stack.guard() == Guard::Canary {
             check_canary(&stack);
         }
-        let list = &self.lists[stack.size.class()];
+        let list = &self.lists[stack.stack_size().class()];
         list.live.set(list.live.get().wrapping_sub(1));
         list.with_free(|free| free.push(stack));
     }
@@ -203,7 +203,7 @@ impl List {
 #[cold]
 fn check_canary(stack: &Stack) {
     // SAFETY: the stack has a canary, and its owner is done with it.
-    if !unsafe { guard::canary_is_alive(stack.base) } {
-        overflow::report(stack.base.as_ptr() as usize, stack.size);
+    if !unsafe { guard::canary_is_alive(stack.base()) } {
+        overflow::report(stack.base().as_ptr() as usize, stack.stack_size());
     }
 }

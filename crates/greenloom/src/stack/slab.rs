@@ -9,7 +9,7 @@
 //! Hubs come here only for batches, hence one lock per size is enough.
 
 use super::guard;
-use super::{Bytes, LEAST, SIZES, Stack, StackSize, page_size};
+use super::{Bytes, LEAST, SIZES, Stack, StackSize};
 use std::io;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -60,7 +60,7 @@ impl Fresh {
         self.left -= 1;
         // SAFETY: the slot was this range's alone, and is nobody's now.
         let guard = unsafe { guard::install(base) };
-        Some(Stack { base, size: self.size, guard })
+        Some(Stack::new(base, self.size, guard))
     }
 
     fn split(&mut self, slots: usize) -> Fresh {
@@ -95,12 +95,54 @@ fn class(size: StackSize) -> MutexGuard<'static, Class> {
     CLASSES[size.class()].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Keeps `fork` out of the locks: in the child nobody would be left to release them.
+#[cfg(not(miri))]
+mod fork {
+    use super::{Class, SIZES, class};
+    use crate::stack::StackSize;
+    use std::cell::UnsafeCell;
+    use std::sync::MutexGuard;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// The locks that the forking thread holds while it forks. Belongs to whoever holds them all.
+    struct Held(UnsafeCell<Option<[MutexGuard<'static, Class>; SIZES]>>);
+
+    // SAFETY: the locks inside order the accesses.
+    unsafe impl Sync for Held {}
+
+    static HELD: Held = Held(UnsafeCell::new(None));
+
+    extern "C" fn before() {
+        let all = std::array::from_fn(|size| class(StackSize(size as u8)));
+        // SAFETY: this thread has just got all the locks.
+        unsafe { *HELD.0.get() = Some(all) };
+    }
+
+    extern "C" fn after() {
+        // Taken out first: once the locks are free the cell may be another thread's.
+        // SAFETY: this thread still holds them, also in the child.
+        drop(unsafe { (*HELD.0.get()).take() });
+    }
+
+    pub(super) fn protect() {
+        // Not a `Once`: that is a lock, too, and the child would wait for it.
+        static DONE: AtomicBool = AtomicBool::new(false);
+        if !DONE.swap(true, Ordering::Relaxed) {
+            // SAFETY: registers functions that live as long as the process. If there is no memory for it, a fork
+            // at a bad moment may hang: no reason to refuse stacks.
+            unsafe { libc::pthread_atfork(Some(before), Some(after), Some(after)) };
+        }
+    }
+}
+
 /// Gets a batch: moves up to `most` free stacks to `free`, or else returns up to `most` fresh slots.
 ///
 /// # Errors
 ///
 /// `OutOfMemory` when there are neither and the kernel refuses to map more.
 pub(super) fn take(size: StackSize, most: usize, free: &mut Vec<Stack>) -> io::Result<Fresh> {
+    #[cfg(not(miri))]
+    fork::protect();
     let mut class = class(size);
     if !class.free.is_empty() {
         let keep = class.free.len().saturating_sub(most);
@@ -160,14 +202,14 @@ pub(super) fn find(address: usize) -> Option<(usize, StackSize)> {
 ///
 /// Returns how many calls it took. The stacks are sorted by address.
 pub(super) fn release(stacks: &mut [Stack]) -> usize {
-    stacks.sort_unstable_by_key(|stack| stack.base);
+    stacks.sort_unstable_by_key(|stack| stack.base());
     if cfg!(miri) {
         return 0;
     }
-    let adjacent = |a: &Stack, b: &Stack| a.base.as_ptr().wrapping_add(a.size.bytes()) == b.base.as_ptr();
+    let adjacent = |a: &Stack, b: &Stack| a.base().as_ptr().wrapping_add(a.size()) == b.base().as_ptr();
     let mut calls = 0;
     for run in stacks.chunk_by(adjacent) {
-        let (base, len) = (run[0].base, run.len() * run[0].size.bytes());
+        let (base, len) = (run[0].base(), run.len() * run[0].size());
         // SAFETY: whole slots that nothing runs on. An error (memory locked by the program) leaves the memory
         // where it is, which is no harm.
         unsafe { libc::madvise(base.as_ptr().cast(), len, libc::MADV_DONTNEED) };
@@ -222,7 +264,7 @@ fn publish(slab: Slab) {
 /// Maps `len` bytes at a multiple of `align`, both powers of two times the page.
 #[cfg(not(miri))]
 fn map_aligned(len: usize, align: usize) -> io::Result<NonNull<u8>> {
-    let whole = len + align - page_size();
+    let whole = len + align - super::page_size();
     // SAFETY: a new mapping, wherever the kernel likes.
     let start = unsafe {
         libc::mmap(
