@@ -12,8 +12,9 @@ use crate::context::{self, Context};
 use crate::hub::Hub;
 use crate::hub::ready::ReadyNode;
 use crate::stack::{Stack, StackSize};
+use crate::task::local::Values;
 use crate::waiter::{Interrupt, LocalWaiters, WaitingOn, Wake};
-use std::any::TypeId;
+use std::any::{Any, TypeId};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::panic::Location;
@@ -108,13 +109,10 @@ pub(crate) struct Coroutine {
     pub(crate) stack: Cell<Option<Stack>>,
     /// What it is parked on; meaningful in `Parked`.
     pub(crate) waiting_on: Cell<WaitingOn>,
-    /// Kills and timeouts that came and are not raised yet, oldest first.
-    pub(crate) interrupts: UnsafeCell<Vec<Interrupt>>,
     /// Who is parked until it is done.
     pub(crate) joiners: LocalWaiters,
-    /// What the hub calls once it is done.
-    pub(crate) links: UnsafeCell<Vec<Box<dyn FnOnce()>>>,
-    pub(crate) locals: UnsafeCell<Option<Box<crate::task::local::Values>>>,
+    /// What few coroutines have.
+    extra: UnsafeCell<Option<Box<Extra>>>,
     /// Neighbours in the hub's list of all its coroutines.
     pub(crate) all_next: Cell<*const Coroutine>,
     pub(crate) all_prev: Cell<*const Coroutine>,
@@ -122,11 +120,22 @@ pub(crate) struct Coroutine {
     pub(crate) parent: Cell<*const Coroutine>,
     /// The type of value that it can be switched to with, while it is suspended or an unstarted greenlet.
     pub(crate) expects: Cell<TypeId>,
-    pub(crate) name: Option<Box<str>>,
     pub(crate) made_at: &'static Location<'static>,
 }
 
+/// What few coroutines have, kept apart so that making and freeing one costs little.
+#[derive(Default)]
+struct Extra {
+    name: Option<Box<str>>,
+    /// Kills and timeouts that came and are not raised yet, oldest first.
+    interrupts: Vec<Interrupt>,
+    /// What the hub calls once it is done.
+    links: Vec<Box<dyn FnOnce()>>,
+    locals: Values,
+}
+
 impl Coroutine {
+    #[inline(always)]
     pub(crate) fn new(
         hub: &Hub,
         kind: Kind,
@@ -149,15 +158,12 @@ impl Coroutine {
             id: hub.next_id(),
             stack: Cell::new(None),
             waiting_on: Cell::new(WaitingOn::nothing()),
-            interrupts: UnsafeCell::new(Vec::new()),
             joiners: LocalWaiters::new(),
-            links: UnsafeCell::new(Vec::new()),
-            locals: UnsafeCell::new(None),
+            extra: UnsafeCell::new(name.map(|name| Box::new(Extra { name: Some(name), ..Extra::default() }))),
             all_next: Cell::new(ptr::null()),
             all_prev: Cell::new(ptr::null()),
             parent: Cell::new(ptr::null()),
             expects: Cell::new(TypeId::of::<()>()),
-            name,
             made_at,
         }
     }
@@ -175,42 +181,96 @@ impl Coroutine {
 
     /// Its name, or `greenlet-7` for the seventh that has none.
     pub(crate) fn display_name(&self) -> String {
-        match (&self.name, self.kind) {
+        match (self.name(), self.kind) {
             (Some(name), _) => name.to_string(),
             (None, Kind::Main) => "main".to_owned(),
             (None, _) => format!("greenlet-{}", self.id.0),
         }
     }
 
+    #[inline]
+    fn extra(&self) -> Option<&Extra> {
+        // SAFETY: only this thread, and no reference to what is inside outlives the few methods here.
+        unsafe { &*self.extra.get() }.as_deref()
+    }
+
+    #[allow(clippy::mut_from_ref, reason = "private, and each caller lets go before the next")]
+    fn extra_mut(&self) -> &mut Extra {
+        // SAFETY: as in `extra`.
+        unsafe { &mut *self.extra.get() }.get_or_insert_default()
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.extra()?.name.as_deref()
+    }
+
+    /// Adds to what the hub calls once it is done.
+    pub(crate) fn add_link(&self, link: Box<dyn FnOnce()>) {
+        self.extra_mut().links.push(link);
+    }
+
+    #[inline]
+    pub(crate) fn take_links(&self) -> Vec<Box<dyn FnOnce()>> {
+        match self.extra() {
+            Some(extra) if !extra.links.is_empty() => std::mem::take(&mut self.extra_mut().links),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Its greenlet-locals, if it has any.
+    #[inline]
+    pub(crate) fn locals(&self) -> Option<&Values> {
+        self.extra().map(|extra| &extra.locals)
+    }
+
+    pub(crate) fn add_local(&self, key: usize, value: Box<dyn Any>) {
+        self.extra_mut().locals.add(key, value);
+    }
+
+    #[inline]
+    pub(crate) fn take_locals(&self) -> Option<Values> {
+        self.extra().is_some().then(|| std::mem::take(&mut self.extra_mut().locals))
+    }
+
+    /// Whether an interrupt is pending, shielded or not.
+    #[inline]
+    pub(crate) fn has_interrupts(&self) -> bool {
+        self.extra().is_some_and(|extra| !extra.interrupts.is_empty())
+    }
+
     /// Takes the oldest interrupt that may be raised now.
     #[inline]
     pub(crate) fn take_interrupt(&self) -> Option<Interrupt> {
-        // SAFETY: only this thread, and no reference to the list outlives the few functions that use it.
-        let pending = unsafe { &mut *self.interrupts.get() };
-        if pending.is_empty() || self.shields.get() > 0 {
+        if !self.has_interrupts() || self.shields.get() > 0 {
             return None;
         }
-        Some(pending.remove(0))
+        Some(self.extra_mut().interrupts.remove(0))
+    }
+
+    /// Withdraws the interrupt of a timeout that is over.
+    #[inline]
+    pub(crate) fn withdraw_timeout(&self, identity: u64) {
+        if self.has_interrupts() {
+            let of_it =
+                |pending: &Interrupt| matches!(pending, Interrupt::Timeout(other) if *other == identity);
+            self.extra_mut().interrupts.retain(|pending| !of_it(pending));
+        }
     }
 
     /// Delivers a kill or a timeout: ends the park, now or the next one.
     pub(crate) fn interrupt(&self, interrupt: Interrupt) {
-        // SAFETY: as in `take_interrupt`.
-        unsafe { &mut *self.interrupts.get() }.push(interrupt);
+        self.extra_mut().interrupts.push(interrupt);
         self.deliver_interrupts();
     }
 
     /// Puts back an interrupt that was taken, as the oldest.
     pub(crate) fn put_back(&self, interrupt: Interrupt) {
-        // SAFETY: as in `take_interrupt`.
-        unsafe { &mut *self.interrupts.get() }.insert(0, interrupt);
+        self.extra_mut().interrupts.insert(0, interrupt);
     }
 
     /// Makes it ready if it is parked and has something to raise.
     pub(crate) fn deliver_interrupts(&self) {
-        // SAFETY: as in `take_interrupt`.
-        let some = !unsafe { &*self.interrupts.get() }.is_empty();
-        if some && self.shields.get() == 0 && self.state.get() == State::Parked {
+        if self.has_interrupts() && self.shields.get() == 0 && self.state.get() == State::Parked {
             self.make_ready(Wake::Interrupted);
         }
     }

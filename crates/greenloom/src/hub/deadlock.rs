@@ -96,7 +96,7 @@ pub(super) fn name_for_overflow(_address: usize, out: &mut [u8]) -> usize {
     let Some(hub) = Hub::try_get() else { return 0 };
     let co = hub.current();
     let mut writer = Fixed { out, len: 0 };
-    let _ = match &co.name {
+    let _ = match co.name() {
         Some(name) => write!(writer, "greenlet {name:?} ({})", co.id),
         None => write!(writer, "greenlet {} (spawned at {})", co.id, co.made_at),
     };

@@ -178,12 +178,8 @@ impl Hub {
     fn end(&self, co: &Coroutine) {
         co.state.set(State::Done);
         co.joiners.wake_all();
-        // SAFETY: only this thread, and the list is taken out before anything is called.
-        let links = unsafe { &mut *co.links.get() };
-        if !links.is_empty() {
-            for link in std::mem::take(links) {
-                self.call_soon(link);
-            }
+        for link in co.take_links() {
+            self.call_soon(link);
         }
         self.unlist(co);
     }

@@ -66,9 +66,8 @@ impl Hub {
                 return;
             }
             for co in self.all() {
-                // SAFETY: only this thread; no reference to the list is alive.
-                let pending = !unsafe { &*co.interrupts.get() }.is_empty();
-                if !ptr::eq(co, self.current()) && !pending && co.state.get() != State::Suspended {
+                if !ptr::eq(co, self.current()) && !co.has_interrupts() && co.state.get() != State::Suspended
+                {
                     co.interrupt(Interrupt::Kill);
                 }
             }

@@ -203,8 +203,7 @@ impl<T> JoinHandle<T> {
         if co.is_done() {
             co.hub().call_soon(Box::new(callback));
         } else {
-            // SAFETY: only this thread, and the hub takes the list out before it calls anything.
-            unsafe { &mut *co.links.get() }.push(Box::new(callback));
+            co.add_link(Box::new(callback));
         }
     }
 

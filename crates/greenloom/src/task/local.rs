@@ -11,6 +11,12 @@ pub(crate) struct Values {
     list: Vec<(usize, Box<dyn Any>)>,
 }
 
+impl Values {
+    pub(crate) fn add(&mut self, key: usize, value: Box<dyn Any>) {
+        self.list.push((key, value));
+    }
+}
+
 /// A value for each greenlet, made when that greenlet first asks and dropped when it ends.
 ///
 /// ```
@@ -37,20 +43,16 @@ impl<T: 'static> Local<T> {
         let co = Hub::get().current();
         let key = ptr::from_ref(self).addr();
         let find = || {
-            // SAFETY: only the running greenlet touches its values, and the borrow ends here: values are boxed and
-            // stay at their place until the greenlet ends.
-            let values = unsafe { &*co.locals.get() }.as_ref()?;
-            let (_, value) = values.list.iter().find(|(other, _)| *other == key)?;
+            let (_, value) = co.locals()?.list.iter().find(|(other, _)| *other == key)?;
             value.downcast_ref::<T>().map(ptr::from_ref)
         };
         let value = find().unwrap_or_else(|| {
             let value = Box::new((self.init)());
             let place: *const T = &*value;
-            // SAFETY: as above; `init` has returned.
-            unsafe { &mut *co.locals.get() }.get_or_insert_default().list.push((key, value));
+            co.add_local(key, value);
             find().unwrap_or(place)
         });
-        // SAFETY: the value lives until the running greenlet ends.
+        // SAFETY: values are boxed and stay at their place until their greenlet, the running one, ends.
         f(unsafe { &*value })
     }
 }

@@ -146,6 +146,7 @@ where
     unsafe { JoinHandle::from_raw(raw) }
 }
 
+#[inline]
 fn new_block<F, T>(
     hub: &Hub,
     f: F,
@@ -157,10 +158,16 @@ fn new_block<F, T>(
 where
     F: FnOnce() -> T,
 {
-    let head = Coroutine::new(hub, kind, const { &vtable::<F, T>() }, name, size, at);
-    let front = Front { head, take: take::<F, T> };
-    let block = Box::new(Block { front, stage: UnsafeCell::new(Stage::Function(f)) });
-    // SAFETY: a box is not null; the header is its first field.
+    // Built in its place: a block on the stack would be copied.
+    let mut block = Box::<Block<F, T>>::new_uninit();
+    block.write(Block {
+        front: Front {
+            head: Coroutine::new(hub, kind, const { &vtable::<F, T>() }, name, size, at),
+            take: take::<F, T>,
+        },
+        stage: UnsafeCell::new(Stage::Function(f)),
+    });
+    // SAFETY: a box is not null; the header is its first field. It was just written.
     let raw: NonNull<Coroutine> = unsafe { NonNull::new_unchecked(Box::into_raw(block).cast()) };
     // SAFETY: just made.
     hub.list(unsafe { raw.as_ref() });
@@ -245,9 +252,7 @@ unsafe fn take<F: FnOnce() -> T, T>(this: NonNull<Coroutine>) -> Option<Result<T
 
 /// Destroys greenlet-locals while the greenlet still runs.
 fn drop_locals(co: &Coroutine) {
-    // SAFETY: only this thread, and the values are taken out before anything of theirs runs.
-    let locals = unsafe { (*co.locals.get()).take() };
-    if let Some(locals) = locals {
+    if let Some(locals) = co.take_locals() {
         let _ = catch_unwind(AssertUnwindSafe(|| drop(locals)));
     }
 }

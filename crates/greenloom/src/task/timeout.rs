@@ -69,9 +69,7 @@ pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapse
     let result = catch_unwind(AssertUnwindSafe(f));
     // SAFETY: valid, and of this hub.
     unsafe { hub.with_timers(|timers| timers.remove(&timer)) };
-    // SAFETY: only this thread; no other reference to the list is alive.
-    unsafe { &mut *co.interrupts.get() }
-        .retain(|pending| !matches!(pending, Interrupt::Timeout(identity) if *identity == limit.identity));
+    co.withdraw_timeout(limit.identity);
     match result {
         Ok(value) => Ok(value),
         Err(payload) => match payload.downcast_ref::<TimeoutPayload>() {
