@@ -1,0 +1,28 @@
+//! A thread per connection, blocking.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use anyhow::Result;
+
+use crate::echo::BUFFER;
+
+pub(super) fn serve(listener: TcpListener, connections: usize) -> Result<()> {
+    let mut handles = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        let (mut stream, _) = listener.accept()?;
+        handles.push(std::thread::spawn(move || -> std::io::Result<()> {
+            let mut buffer = [0; BUFFER];
+            loop {
+                match stream.read(&mut buffer)? {
+                    0 => return Ok(()),
+                    n => stream.write_all(&buffer[..n])?,
+                }
+            }
+        }));
+    }
+    for handle in handles {
+        handle.join().expect("a thread panicked")?;
+    }
+    Ok(())
+}
