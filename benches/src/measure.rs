@@ -81,18 +81,24 @@ impl Started {
 /// [`per_op`] asks for multiples of this many operations, so that rows can deal them out in batches.
 const STEP: u64 = 200;
 
-/// Runs `work(n)` with growing `n` until `n` operations fill `plan.time`, and reports the last run per operation.
+/// Runs of which [`per_op`] takes the median, so that an interruption costs one of them only.
+const RUNS: u32 = 5;
+
+/// Runs `work(n)` with growing `n` until a few such runs fill `plan.time`, and reports the median of those per
+/// operation.
 pub fn per_op(plan: &Plan, mut work: impl FnMut(u64) -> Result<Span>) -> Result<Sample> {
     let mut n: u64 = STEP;
-    let probe = plan.time / 10;
+    let probe = plan.time / RUNS / 4;
     let mut span = work(n)?;
     while span.wall < probe {
         n = n.saturating_mul(4);
         span = work(n)?;
     }
-    let scale = plan.time.as_secs_f64() / span.wall.as_secs_f64();
+    let scale = (plan.time / RUNS).as_secs_f64() / span.wall.as_secs_f64();
     n = ((n as f64 * scale) as u64).max(n) / STEP * STEP;
-    let span = work(n)?;
+    let mut spans = (0..RUNS).map(|_| work(n)).collect::<Result<Vec<Span>>>()?;
+    spans.sort_by_key(|span| span.wall);
+    let span = spans[spans.len() / 2];
     Ok(Sample::default()
         .with(OP_NS, span.wall.as_nanos() as f64 / n as f64)
         .with(CPU_NS, span.cpu.as_nanos() as f64 / n as f64)

@@ -109,7 +109,7 @@ impl Report {
         let how = if self.quick { "a quick run" } else { "a full run" };
         write!(text, "\nMedians of {how}, up to {} rounds.\n\n## {}\n", self.rounds, self.summary())?;
         for measured in &self.rows {
-            write!(text, "## {}\n", table(measured).trim_end())?;
+            writeln!(text, "## {}", table(measured).trim_end())?;
             if plot::draw(measured, &out.join(format!("{}.svg", measured.name)))? {
                 write!(text, "\n![{}]({}.svg)\n", measured.title, measured.name)?;
             }

@@ -4,6 +4,7 @@
 //! hundred bytes of its state machine. The row says what the first costs beside the second. After the count all
 //! tasks are woken and joined, so the figure belongs to tasks that really could go on.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -25,6 +26,7 @@ pub(super) const JOBS: [Job; 3] = [
             row("tables-10k", "Page tables per parked task, 10,000 tasks", TABLES_PER_TASK, None),
         ],
         runtimes: &[
+            Runtime { name: GREENLOOM, run: |_| greenloom_tasks(10_000) },
             Runtime { name: "smol", run: |_| smol_tasks(10_000) },
             Runtime { name: "tokio", run: |_| tokio_tasks(10_000) },
             Runtime { name: "may", run: |_| may_tasks(10_000) },
@@ -37,6 +39,7 @@ pub(super) const JOBS: [Job; 3] = [
         name: "parked-100k",
         rows: &[row("parked-100k", "RSS per parked task, 100,000 tasks", PER_TASK, TARGET)],
         runtimes: &[
+            Runtime { name: GREENLOOM, run: |_| greenloom_tasks(100_000) },
             Runtime { name: "smol", run: |_| smol_tasks(100_000) },
             Runtime { name: "tokio", run: |_| tokio_tasks(100_000) },
             Runtime { name: "may", run: |_| may_tasks(100_000) },
@@ -59,6 +62,7 @@ pub(super) const JOBS: [Job; 3] = [
             },
         ],
         runtimes: &[
+            Runtime { name: GREENLOOM, run: |_| greenloom_tasks(1_000_000) },
             Runtime { name: "smol", run: |_| smol_tasks(1_000_000) },
             Runtime { name: "tokio", run: |_| tokio_tasks(1_000_000) },
         ],
@@ -104,6 +108,25 @@ impl Before {
     }
 }
 
+fn greenloom_tasks(tasks: usize) -> Result<Sample> {
+    let gate = Rc::new(greenloom::sync::Semaphore::new(0));
+    greenloom::spawn(|| ()).join().expect("a task panicked");
+    let before = Before::now()?;
+    let mut handles = Vec::with_capacity(tasks);
+    for _ in 0..tasks {
+        let gate = gate.clone();
+        handles.push(greenloom::spawn(move || drop(gate.acquire())));
+    }
+    // The queue is first in first out: when this task has run, all before it have parked.
+    greenloom::spawn(|| ()).join().expect("a task panicked");
+    let sample = before.parked(tasks);
+    gate.release();
+    for handle in handles {
+        handle.join().expect("a task panicked");
+    }
+    sample
+}
+
 fn smol_tasks(tasks: usize) -> Result<Sample> {
     let executor = smol::LocalExecutor::new();
     let (gate, closed) = async_channel::bounded::<()>(1);
@@ -117,7 +140,6 @@ fn smol_tasks(tasks: usize) -> Result<Sample> {
                 assert!(closed.recv().await.is_err());
             }));
         }
-        // The queue is first in first out: when this task has run, all before it have parked.
         executor.spawn(async {}).await;
         let sample = before.parked(tasks);
         drop(gate);
@@ -174,7 +196,8 @@ fn may_tasks(tasks: usize) -> Result<Sample> {
             Err(_) => {
                 // Nothing can be allocated any more, so neither an error made nor the tasks unwound.
                 eprintln!("Error: ends after {i} tasks: the kernel gives no more mappings for their stacks");
-                std::process::exit(1);
+                // SAFETY: ends the process without running anything.
+                unsafe { libc::_exit(1) };
             }
         }
     }

@@ -37,6 +37,7 @@ pub(super) const JOB: Job = Job {
         },
     ],
     runtimes: &[
+        Runtime { name: GREENLOOM, run: greenloom_sleeps },
         Runtime { name: "smol", run: smol_sleeps },
         Runtime { name: "tokio", run: tokio_sleeps },
         Runtime { name: "may", run: may_sleeps },
@@ -48,7 +49,7 @@ pub(super) const JOB: Job = Job {
 /// Spread evenly over the second, in an order that is neither sorted nor random from run to run.
 fn duration(index: u64) -> Duration {
     let scattered = index.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-    Duration::from_micros(scattered * 1_000_000 >> 32)
+    Duration::from_micros((scattered * 1_000_000) >> 32)
 }
 
 /// Runs the sleeps twice and takes the CPU time of each.
@@ -63,6 +64,17 @@ fn twice(mut sleeps: impl FnMut() -> Result<()>) -> Result<Sample> {
         .with(COLD, cold.cpu.as_secs_f64())
         .with(WARM, warm.cpu.as_secs_f64())
         .with(RSS, resident_bytes()? as f64))
+}
+
+fn greenloom_sleeps(_: &Plan) -> Result<Sample> {
+    twice(|| {
+        let sleep = |i| greenloom::spawn(move || greenloom::sleep(duration(i)));
+        let handles: Vec<_> = (0..SLEEPS).map(sleep).collect();
+        for handle in handles {
+            handle.join().expect("a task panicked");
+        }
+        Ok(())
+    })
 }
 
 fn smol_sleeps(_: &Plan) -> Result<Sample> {

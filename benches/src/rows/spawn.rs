@@ -23,6 +23,7 @@ pub(super) const JOBS: [Job; 2] = [
             about: "One task of a batch of 100 that are spawned together and then joined one after the other.",
         }],
         runtimes: &[
+            Runtime { name: GREENLOOM, run: |plan| greenloom_tasks(plan, BATCH) },
             Runtime { name: "smol", run: |plan| smol_tasks(plan, BATCH) },
             Runtime { name: "tokio", run: |plan| tokio_tasks(plan, BATCH) },
             Runtime { name: "tokio LocalSet", run: |plan| tokio_local(plan, BATCH) },
@@ -44,6 +45,7 @@ pub(super) const JOBS: [Job; 2] = [
             about: "One task that is spawned and joined before the next is spawned.",
         }],
         runtimes: &[
+            Runtime { name: GREENLOOM, run: |plan| greenloom_tasks(plan, 1) },
             Runtime { name: "smol", run: |plan| smol_tasks(plan, 1) },
             Runtime { name: "tokio", run: |plan| tokio_tasks(plan, 1) },
             Runtime { name: "may", run: |plan| may_tasks(plan, 1) },
@@ -52,6 +54,22 @@ pub(super) const JOBS: [Job; 2] = [
         slow: false,
     },
 ];
+
+fn greenloom_tasks(plan: &Plan, batch: u64) -> Result<Sample> {
+    let mut handles = Vec::new();
+    per_op(plan, |n| {
+        let span = Span::start();
+        let mut sum = 0;
+        for _ in 0..n / batch {
+            handles.extend((0..batch).map(|i| greenloom::spawn(move || i)));
+            for handle in handles.drain(..) {
+                sum += handle.join().expect("a task panicked");
+            }
+        }
+        check(sum, n, batch);
+        Ok(span.stop())
+    })
+}
 
 fn smol_tasks(plan: &Plan, batch: u64) -> Result<Sample> {
     let executor = smol::LocalExecutor::new();

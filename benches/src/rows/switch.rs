@@ -7,6 +7,9 @@ use std::hint::black_box;
 
 use anyhow::Result;
 use corosensei::{Coroutine, CoroutineResult};
+use greenloom::context::{self, Context};
+use greenloom::greenlet::Greenlet;
+use greenloom::stack::{self, StackPool};
 
 use super::{GREENLOOM, Job, Row, Runtime, Target, Unit};
 use crate::measure::{OP_NS, Plan, Sample, Span, per_op};
@@ -25,6 +28,8 @@ pub(super) const JOB: Job = Job {
                 coroutine to another through a loop that resumes them.",
     }],
     runtimes: &[
+        Runtime { name: GREENLOOM, run: greenloom_greenlets },
+        Runtime { name: "greenloom context", run: greenloom_context },
         Runtime { name: "bare asm", run: bare_asm },
         Runtime { name: "corosensei", run: corosensei_resume },
         Runtime { name: "corosensei, two", run: corosensei_two },
@@ -32,6 +37,58 @@ pub(super) const JOB: Job = Job {
     max_rounds: 9,
     slow: false,
 };
+
+/// Two greenlets, the main one and another, hand a value to each other.
+fn greenloom_greenlets(plan: &Plan) -> Result<Sample> {
+    let main = greenloom::greenlet::current::<u64>();
+    let other = Greenlet::new(move |mut value| {
+        loop {
+            value = main.switch(value + 1);
+        }
+    });
+    let mut value = 0;
+    let sample = per_op(plan, |n| {
+        let span = Span::start();
+        for _ in 0..n / 2 {
+            value = other.switch(value);
+        }
+        Ok(span.stop())
+    });
+    black_box(value);
+    sample
+}
+
+/// The switch beneath them, which knows nothing of greenlets.
+fn greenloom_context(plan: &Plan) -> Result<Sample> {
+    struct Two {
+        main: Context,
+        other: Context,
+    }
+    unsafe extern "C" fn entry(two: *mut ()) -> *const Context {
+        let two = two.cast::<Two>();
+        loop {
+            // SAFETY: both contexts outlive this coroutine, which is never switched to again once they are gone;
+            // `main` was saved by the switch that came here.
+            unsafe { context::switch(&raw mut (*two).other, &raw const (*two).main) };
+        }
+    }
+    let pool = StackPool::new();
+    let stack = pool.take(stack::default_size())?;
+    let mut two = Two { main: Context::empty(), other: Context::empty() };
+    let two: *mut Two = &mut two;
+    // SAFETY: the stack and the two contexts live until the end of this function.
+    unsafe { (*two).other.prepare(&stack, entry, two.cast()) };
+    let sample = per_op(plan, |n| {
+        let span = Span::start();
+        for _ in 0..n / 2 {
+            // SAFETY: `other` was prepared, or saved by the switch that came back here.
+            unsafe { context::switch(&raw mut (*two).main, &raw const (*two).other) };
+        }
+        Ok(span.stop())
+    });
+    pool.give(stack);
+    sample
+}
 
 /// A coroutine and the main stack switch to each other with the code at the end of this file.
 #[cfg(target_arch = "x86_64")]

@@ -21,6 +21,7 @@ pub(super) const JOBS: [Job; 2] = [
             about: "One yield of one of two tasks that do nothing else.",
         }],
         runtimes: &[
+            Runtime { name: GREENLOOM, run: |plan| greenloom_tasks(plan, 2) },
             Runtime { name: "may", run: |plan| may_tasks(plan, 2) },
             Runtime { name: "smol", run: |plan| smol_tasks(plan, 2) },
             Runtime { name: "tokio", run: |plan| tokio_tasks(plan, 2) },
@@ -40,6 +41,7 @@ pub(super) const JOBS: [Job; 2] = [
             about: "One yield of one of a hundred tasks that do nothing else: cache and queue at work.",
         }],
         runtimes: &[
+            Runtime { name: GREENLOOM, run: |plan| greenloom_tasks(plan, 100) },
             Runtime { name: "may", run: |plan| may_tasks(plan, 100) },
             Runtime { name: "smol", run: |plan| smol_tasks(plan, 100) },
             Runtime { name: "tokio", run: |plan| tokio_tasks(plan, 100) },
@@ -48,6 +50,24 @@ pub(super) const JOBS: [Job; 2] = [
         slow: false,
     },
 ];
+
+fn greenloom_tasks(plan: &Plan, tasks: u64) -> Result<Sample> {
+    per_op(plan, |n| {
+        let span = Span::start();
+        let start = || {
+            greenloom::spawn(move || {
+                for _ in 0..n / tasks {
+                    greenloom::yield_now();
+                }
+            })
+        };
+        let handles: Vec<_> = (0..tasks).map(|_| start()).collect();
+        for handle in handles {
+            handle.join().expect("a task panicked");
+        }
+        Ok(span.stop())
+    })
+}
 
 fn may_tasks(plan: &Plan, tasks: u64) -> Result<Sample> {
     may::config().set_workers(1);

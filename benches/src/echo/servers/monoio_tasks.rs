@@ -1,6 +1,5 @@
 //! monoio, a task per connection, over epoll (its "legacy" driver) and over io_uring.
 
-use std::future::Future;
 use std::net::TcpListener;
 
 use anyhow::Result;
@@ -19,29 +18,27 @@ pub(super) fn serve_uring(listener: TcpListener, connections: usize) -> Result<(
     runtime.block_on(echo(listener, connections))
 }
 
-fn echo(listener: TcpListener, connections: usize) -> impl Future<Output = Result<()>> {
-    async move {
-        let listener = monoio::net::TcpListener::from_std(listener)?;
-        let mut handles = Vec::with_capacity(connections);
-        for _ in 0..connections {
-            let (mut stream, _) = listener.accept().await?;
-            handles.push(monoio::spawn(async move {
-                let mut buffer = Vec::with_capacity(BUFFER);
-                loop {
-                    let (read, filled) = stream.read(buffer).await;
-                    if read? == 0 {
-                        return std::io::Result::Ok(());
-                    }
-                    let (written, mut sent) = stream.write_all(filled).await;
-                    written?;
-                    sent.clear();
-                    buffer = sent;
+async fn echo(listener: TcpListener, connections: usize) -> Result<()> {
+    let listener = monoio::net::TcpListener::from_std(listener)?;
+    let mut handles = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        let (mut stream, _) = listener.accept().await?;
+        handles.push(monoio::spawn(async move {
+            let mut buffer = Vec::with_capacity(BUFFER);
+            loop {
+                let (read, filled) = stream.read(buffer).await;
+                if read? == 0 {
+                    return std::io::Result::Ok(());
                 }
-            }));
-        }
-        for handle in handles {
-            handle.await?;
-        }
-        Ok(())
+                let (written, mut sent) = stream.write_all(filled).await;
+                written?;
+                sent.clear();
+                buffer = sent;
+            }
+        }));
     }
+    for handle in handles {
+        handle.await?;
+    }
+    Ok(())
 }
