@@ -56,11 +56,7 @@
 use std::io;
 use std::ptr;
 
-#[cfg(not(loom))]
-use super::eventfd::EventFd;
-#[cfg(loom)]
-use tests::model::EventFd;
-
+use crate::loom::EventFd;
 use crate::loom::atomic::AtomicPtr;
 use crate::loom::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 

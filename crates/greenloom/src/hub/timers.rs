@@ -235,4 +235,6 @@ impl Timers {
 }
 
 #[cfg(test)]
+mod measure;
+#[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 #[cfg(loom)]
 #[path = "model.rs"]
-pub(super) mod model;
+mod model;
 #[cfg(not(loom))]
 #[path = "threads.rs"]
 mod threads;
