@@ -80,6 +80,7 @@ impl InjectNode {
     /// # Safety
     /// This is the thread whose queue handed out `node`, it does so once for each time it was handed out, and
     /// what the node's function asks for holds.
+    #[cfg_attr(loom, allow(dead_code))]
     pub(crate) unsafe fn deliver(node: *const InjectNode) {
         // SAFETY: a node that was handed out is valid, as `push` demands; the caller vouches for the rest.
         unsafe { ((*node).deliver)(node) }
