@@ -30,6 +30,6 @@ export GREENLOOM_TEST_EMULATOR=$CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER
 for profile in dev release; do
     cargo test --quiet --package greenloom --target $target --profile $profile \
         --test switching --test stacks --test stack_overflow -- \
-        --skip costs_one_page --skip no_more_address_space
+        --skip memory::
 done
 echo "aarch64: passed"

@@ -50,14 +50,14 @@ unsafe extern "C" fn shallow(back: *mut ()) -> *const Context {
     back.cast()
 }
 
-/// Its frame alone is larger than the stack, and begins far below the guard page.
+/// Its frame alone is larger than the stack, and begins far below the guard.
 unsafe extern "C" fn huge_frame(back: *mut ()) -> *const Context {
     let mut frame = [0_u8; 1 << 20];
     black_box(&mut frame)[0] = 1;
     back.cast()
 }
 
-/// Writes to the guard page, but returns.
+/// Writes to the guard, but returns.
 unsafe extern "C" fn a_little_too_deep(back: *mut ()) -> *const Context {
     #[inline(never)]
     fn until(limit: usize) -> usize {
@@ -119,6 +119,24 @@ overflows!(
     "greenlet \"parser\" (#12) overflowed its stack of 64 KiB",
     || {
         on_stack(&prepared(), 64 << 10, huge_frame);
+    }
+);
+
+overflows!(
+    a_c_frame_that_skips_a_page,
+    &[],
+    "greenlet \"parser\" (#12) overflowed its stack of 256 KiB",
+    || {
+        /// Like C code with a large buffer on the stack: touches memory 10 KiB below the end, and nothing before.
+        unsafe extern "C" fn skips(back: *mut ()) -> *const Context {
+            let here = 0_u8;
+            let slot = (&raw const here).addr() & !((256 << 10) - 1);
+            let end = slot + (16 << 10);
+            // SAFETY: none: this is the fault.
+            unsafe { std::ptr::with_exposed_provenance_mut::<u8>(end - (10 << 10)).write_volatile(1) };
+            back.cast()
+        }
+        on_stack(&prepared(), 256 << 10, skips);
     }
 );
 

@@ -156,36 +156,57 @@ fn a_bad_size_in_the_environment_is_said_and_ignored() {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[test]
-#[cfg_attr(miri, ignore = "needs rlimits")]
-fn no_more_address_space_is_a_clean_error() {
-    alone("no_more_address_space_is_a_clean_error", &[], || {
-        let limit = libc::rlimit { rlim_cur: 1 << 30, rlim_max: 1 << 30 };
-        // SAFETY: passes a valid limit.
-        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+#[cfg_attr(miri, ignore = "no memory behind Miri's stacks")]
+fn mprotect_guards_stop_before_the_kernel_does() {
+    let test = "mprotect_guards_stop_before_the_kernel_does";
+    alone(test, &[("GREENLOOM_STACK_GUARD", "mprotect")], || {
         let pool = StackPool::new();
-        let mut stacks = Vec::new();
-        let error = loop {
-            match pool.take(size(1 << 20)) {
-                Ok(stack) => stacks.push(stack),
-                Err(error) => break error,
-            }
-        };
-        assert_eq!(error.kind(), std::io::ErrorKind::OutOfMemory);
-        let message = error.to_string();
-        for part in ["a stack of 1 MiB", "in stacks already", "GREENLOOM_STACK_SIZE", "ulimit -v"] {
-            assert!(message.contains(part), "{message}");
-        }
-        assert!(stacks.len() > 700, "used what there was: {}", stacks.len());
-        // What there is goes on working.
-        let stack = stacks.pop().unwrap();
-        touch(&stack);
-        pool.give(stack);
-        let stack = pool.take(size(1 << 20)).unwrap();
-        pool.give(stack);
+        let stacks: Vec<Stack> = (0..40_000).map(|_| pool.take(size(1 << 14)).unwrap()).collect();
+        let limit: usize =
+            std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
+        assert!(maps < limit / 2 + 1000, "{maps} mappings of {limit}");
+        stacks.iter().for_each(touch);
+        stacks.into_iter().for_each(|stack| pool.give(stack));
+        pool.trim();
     });
 }
 
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no fork")]
+fn a_fork_while_another_thread_takes_stacks_leaves_the_child_working() {
+    alone("a_fork_while_another_thread_takes_stacks_leaves_the_child_working", &[], || {
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let pool = StackPool::new();
+                    let stack = pool.take(size(1 << 16)).unwrap();
+                    pool.give(stack);
+                }
+            });
+            for _ in 0..200 {
+                // SAFETY: the child only takes a stack and leaves.
+                let child = unsafe { libc::fork() };
+                if child == 0 {
+                    let pool = StackPool::new();
+                    let ok = pool.take(size(1 << 16)).is_ok();
+                    // SAFETY: ends the child without running anything of the test.
+                    unsafe { libc::_exit(if ok { 0 } else { 1 }) };
+                }
+                let mut status = -1;
+                // SAFETY: waits for the child, which ends or hangs (and then so does the test).
+                unsafe { libc::waitpid(child, &mut status, 0) };
+                assert_eq!(status, 0);
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+    });
+}
+
+/// What the memory of the process is measured for. Emulators and sanitizers have their own there, and skip `memory::`.
 #[cfg(target_os = "linux")]
 mod memory {
     use super::*;
@@ -237,51 +258,32 @@ mod memory {
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "no memory behind Miri's stacks")]
-    fn mprotect_guards_stop_before_the_kernel_does() {
-        let test = "memory::mprotect_guards_stop_before_the_kernel_does";
-        alone(test, &[("GREENLOOM_STACK_GUARD", "mprotect")], || {
+    #[cfg_attr(miri, ignore = "needs rlimits")]
+    fn no_more_address_space_is_a_clean_error() {
+        alone("memory::no_more_address_space_is_a_clean_error", &[], || {
+            let limit = libc::rlimit { rlim_cur: 1 << 30, rlim_max: 1 << 30 };
+            // SAFETY: passes a valid limit.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
             let pool = StackPool::new();
-            let stacks: Vec<Stack> = (0..40_000).map(|_| pool.take(size(1 << 14)).unwrap()).collect();
-            let limit: usize =
-                std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();
-            let maps = std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
-            assert!(maps < limit / 2 + 1000, "{maps} mappings of {limit}");
-            stacks.iter().for_each(touch);
-            stacks.into_iter().for_each(|stack| pool.give(stack));
-            pool.trim();
-        });
-    }
-
-    #[test]
-    #[cfg_attr(miri, ignore = "Miri has no fork")]
-    fn a_fork_while_another_thread_takes_stacks_leaves_the_child_working() {
-        alone("memory::a_fork_while_another_thread_takes_stacks_leaves_the_child_working", &[], || {
-            let stop = std::sync::atomic::AtomicBool::new(false);
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                        let pool = StackPool::new();
-                        let stack = pool.take(size(1 << 16)).unwrap();
-                        pool.give(stack);
-                    }
-                });
-                for _ in 0..200 {
-                    // SAFETY: the child only takes a stack and leaves.
-                    let child = unsafe { libc::fork() };
-                    if child == 0 {
-                        let pool = StackPool::new();
-                        let ok = pool.take(size(1 << 16)).is_ok();
-                        // SAFETY: ends the child without running anything of the test.
-                        unsafe { libc::_exit(if ok { 0 } else { 1 }) };
-                    }
-                    let mut status = -1;
-                    // SAFETY: waits for the child, which ends or hangs (and then so does the test).
-                    unsafe { libc::waitpid(child, &mut status, 0) };
-                    assert_eq!(status, 0);
+            let mut stacks = Vec::new();
+            let error = loop {
+                match pool.take(size(1 << 20)) {
+                    Ok(stack) => stacks.push(stack),
+                    Err(error) => break error,
                 }
-                stop.store(true, std::sync::atomic::Ordering::Relaxed);
-            });
+            };
+            assert_eq!(error.kind(), std::io::ErrorKind::OutOfMemory);
+            let message = error.to_string();
+            for part in ["a stack of 1 MiB", "in stacks already", "GREENLOOM_STACK_SIZE", "ulimit -v"] {
+                assert!(message.contains(part), "{message}");
+            }
+            assert!(stacks.len() > 700, "used what there was: {}", stacks.len());
+            // What there is goes on working.
+            let stack = stacks.pop().unwrap();
+            touch(&stack);
+            pool.give(stack);
+            let stack = pool.take(size(1 << 20)).unwrap();
+            pool.give(stack);
         });
     }
 }

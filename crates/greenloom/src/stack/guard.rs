@@ -1,28 +1,29 @@
 //! Guards: what makes running off the end of a stack fatal instead of silent.
 //!
-//! The lowest page of each slot is never used. Three kinds of guard keep it so, the best that the kernel has:
+//! The lowest pages of each slot are never used ([`StackSize::guard`] bytes). Three kinds of guard keep it so, the best
+//! that the kernel has:
 //!
-//! - A *marker* (`MADV_GUARD_INSTALL`, Linux 6.13): a page table entry that faults. Costs no memory and no
+//! - *Markers* (`MADV_GUARD_INSTALL`, Linux 6.13): page table entries that fault. They cost no memory and no
 //!   mapping, so there may be millions.
-//! - A page without permissions (`mprotect`). It splits its mapping in two, and a process may have only
+//! - Pages without permissions (`mprotect`). They split its mapping in two, and a process may have only
 //!   `vm.max_map_count` mappings (65,530), the program's own included: used for the first stacks, up to a quarter
 //!   of that number.
-//! - A *canary*: nothing at all, but when the stack is given back the page is still all zero, or the process
-//!   ends. It finds an overflow late, and only if it wrote something there. Reading an untouched page costs no
+//! - A *canary*: nothing at all, but when the stack is given back the pages are still all zero, or the process
+//!   ends. It finds an overflow late, and only if it wrote something there. Reading untouched pages costs no
 //!   memory.
 //!
 //! The kind is chosen once per process, and falls to the next one when the kernel refuses. To test the fallbacks
 //! on a newer kernel set `GREENLOOM_STACK_GUARD` to `marker`, `mprotect`, `mprotect:N` (for N stacks, then
 //! canaries) or `canary`; anything else is the default.
 
-use super::{page_size, slab};
+use super::{StackSize, page_size, slab};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 /// `MADV_GUARD_INSTALL` from Linux's uapi/asm-generic/mman-common.h.
 const MADV_GUARD_INSTALL: libc::c_int = 102;
 
-/// How a slot's lowest page is guarded. It stays so for the life of the process.
+/// How a slot is guarded. It stays so for the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guard {
     /// Touching it faults.
@@ -87,19 +88,19 @@ fn max_map_count() -> usize {
         .unwrap_or(LINUX)
 }
 
-/// Guards the lowest page of a slot that was never used.
+/// Guards a slot that was never used.
 ///
 /// # Safety
 ///
 /// `base` is the beginning of a slot that belongs to the caller alone.
-pub(super) unsafe fn install(base: NonNull<u8>) -> Guard {
+pub(super) unsafe fn install(base: NonNull<u8>, size: StackSize) -> Guard {
     if cfg!(miri) {
         return Guard::Page;
     }
-    let page: *mut libc::c_void = base.as_ptr().cast();
+    let start: *mut libc::c_void = base.as_ptr().cast();
     if kind() == MARKER {
-        // SAFETY: the page is mapped, anonymous, and nobody uses it.
-        if unsafe { libc::madvise(page, page_size(), MADV_GUARD_INSTALL) } == 0 {
+        // SAFETY: the pages are mapped, anonymous, and nobody uses them.
+        if unsafe { libc::madvise(start, size.guard(), MADV_GUARD_INSTALL) } == 0 {
             return Guard::Page;
         }
         // Memory locked by `mlockall`, for one.
@@ -109,7 +110,7 @@ pub(super) unsafe fn install(base: NonNull<u8>) -> Guard {
         // Two threads at once may overdraw by a few: the limit is far from the kernel's.
         let left = MPROTECT_LEFT.load(Ordering::Relaxed);
         // SAFETY: as above.
-        if left > 0 && unsafe { libc::mprotect(page, page_size(), libc::PROT_NONE) } == 0 {
+        if left > 0 && unsafe { libc::mprotect(start, size.guard(), libc::PROT_NONE) } == 0 {
             MPROTECT_LEFT.store(left - 1, Ordering::Relaxed);
             return Guard::Page;
         }
@@ -118,24 +119,23 @@ pub(super) unsafe fn install(base: NonNull<u8>) -> Guard {
     Guard::Canary
 }
 
-/// Whether nobody wrote to the lowest page of a slot that has a canary.
+/// Whether nobody wrote to the lowest pages of a slot that has a canary.
 ///
 /// # Safety
 ///
 /// `base` is the beginning of a slot whose guard is [`Guard::Canary`], and which nothing runs on.
 #[cold]
-pub(super) unsafe fn canary_is_alive(base: NonNull<u8>) -> bool {
-    let words = page_size() / size_of::<u64>();
-    let page: *const u64 = base.as_ptr().cast_const().cast();
-    // SAFETY: the page is readable and was zero when it was mapped.
-    let page = unsafe { std::slice::from_raw_parts(page, words) };
-    page.iter().fold(0, |all, word| all | word) == 0
+pub(super) unsafe fn canary_is_alive(base: NonNull<u8>, size: StackSize) -> bool {
+    let words: *const u64 = base.as_ptr().cast_const().cast();
+    // SAFETY: the pages are readable; they were zero when they were mapped.
+    let words = unsafe { std::slice::from_raw_parts(words, size.guard() / size_of::<u64>()) };
+    words.iter().fold(0, |all, word| all | word) == 0
 }
 
-/// Whether an address lies in the guard page of a slot; says which one, and how large it is.
+/// Whether an address lies in the guard of a slot; says which one, and how large it is.
 ///
 /// Async-signal-safe.
-pub(super) fn find(address: usize) -> Option<(usize, super::StackSize)> {
+pub(super) fn find(address: usize) -> Option<(usize, StackSize)> {
     let (base, size) = slab::find(address)?;
-    (address - base < page_size()).then_some((base, size))
+    (address - base < size.guard()).then_some((base, size))
 }

@@ -1,7 +1,7 @@
 //! Stacks for coroutines: where they come from, how large they are, what happens when one is too small.
 //!
-//! A [`Stack`] is a slot of a *slab*: a large mapping of equal slots ([`slab`], process-wide). The lowest page of
-//! a slot is its guard ([`guard`]). Each hub keeps the slots that it is done with in a [`StackPool`] ([`pool`]),
+//! A [`Stack`] is a slot of a *slab*: a large mapping of equal slots ([`slab`], process-wide). The lowest pages of
+//! a slot are its guard ([`guard`]). Each hub keeps the slots that it is done with in a [`StackPool`] ([`pool`]),
 //! most recent first, so that the next coroutine finds a stack whose top is still in the cache. Running into a
 //! guard ends the process with a message that names the greenlet ([`overflow`]).
 //!
@@ -34,12 +34,12 @@ const COLOURS: usize = 16;
 /// ...of this many bytes, so that the first page still has 3 KiB for a shallow coroutine.
 const LINE: usize = 64;
 
-/// The size of a stack: a power of two from 16 KiB to 64 MiB, guard page included.
+/// The size of a stack: a power of two from 16 KiB to 64 MiB, guard included.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StackSize(u8);
 
 impl StackSize {
-    /// The smallest size that holds `bytes`, guard page included.
+    /// The smallest size that holds `bytes`, guard included.
     ///
     /// # Errors
     ///
@@ -56,9 +56,17 @@ impl StackSize {
         Ok(StackSize((bytes.next_power_of_two().trailing_zeros() - LEAST) as u8))
     }
 
-    /// Size of the whole slot in bytes; the coroutine has a page less.
+    /// Size of the whole slot in bytes; the coroutine has a sixteenth less, or a page.
     pub const fn bytes(self) -> usize {
         1 << self.log2()
+    }
+
+    /// Bytes at the bottom of the slot that are its guard: a sixteenth, from a page to 64 KiB.
+    ///
+    /// One page would do for Rust code, which touches each page of a large frame in turn. C code often does not,
+    /// and a buffer of `PATH_MAX` bytes would reach over it.
+    fn guard(self) -> usize {
+        (self.bytes() / 16).min(64 << 10).max(page_size())
     }
 
     const fn log2(self) -> u32 {
@@ -194,13 +202,13 @@ impl Stack {
         base.wrapping_add(size.bytes() - (slot % COLOURS) * LINE)
     }
 
-    /// Lowest address that the coroutine may use: above the guard page.
+    /// Lowest address that the coroutine may use: above the guard.
     #[inline]
     pub fn bottom(&self) -> *mut u8 {
-        self.base().as_ptr().wrapping_add(page_size())
+        self.base().as_ptr().wrapping_add(self.stack_size().guard())
     }
 
-    /// Size of the slot in bytes, guard page included: what its owner asked for, rounded up.
+    /// Size of the slot in bytes, guard included: what its owner asked for, rounded up.
     #[inline]
     pub fn size(&self) -> usize {
         self.stack_size().bytes()
@@ -241,7 +249,7 @@ impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Bytes(bytes) = *self;
         for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
-            if bytes >= unit && bytes % unit == 0 {
+            if bytes >= unit && bytes.is_multiple_of(unit) {
                 return write!(f, "{} {name}", bytes / unit);
             }
         }

@@ -203,7 +203,7 @@ impl List {
 #[cold]
 fn check_canary(stack: &Stack) {
     // SAFETY: the stack has a canary, and its owner is done with it.
-    if !unsafe { guard::canary_is_alive(stack.base()) } {
+    if !unsafe { guard::canary_is_alive(stack.base(), stack.stack_size()) } {
         overflow::report(stack.base().as_ptr() as usize, stack.stack_size());
     }
 }

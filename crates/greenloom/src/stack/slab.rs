@@ -59,7 +59,7 @@ impl Fresh {
         self.base = self.base.wrapping_add(self.size.bytes());
         self.left -= 1;
         // SAFETY: the slot was this range's alone, and is nobody's now.
-        let guard = unsafe { guard::install(base) };
+        let guard = unsafe { guard::install(base, self.size) };
         Some(Stack::new(base, self.size, guard))
     }
 
