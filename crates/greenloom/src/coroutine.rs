@@ -17,8 +17,11 @@ use crate::waiter::{Interrupt, LocalWaiters, WaitingOn, Wake};
 use std::any::{Any, TypeId};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::{self, NonNull};
+
+/// Times that destructors may leave something to destroy again.
+const BELONGINGS_ROUNDS: usize = 8;
 
 /// Identifies a greenlet in messages; unique within its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -174,6 +177,12 @@ impl Coroutine {
         unsafe { self.hub.as_ref() }
     }
 
+    /// Its hub, if that has not ended: a handle kept in a thread-local may outlive it. One that has begun and is not
+    /// done keeps its hub alive.
+    pub(crate) fn living_hub(&self) -> Option<&'static Hub> {
+        Hub::try_get().filter(|hub| ptr::eq(*hub, self.hub.as_ptr()))
+    }
+
     #[inline]
     pub(crate) fn is_done(&self) -> bool {
         self.state.get() == State::Done
@@ -227,9 +236,29 @@ impl Coroutine {
         self.extra_mut().locals.add(key, value);
     }
 
+    /// Destroys what users have left with it, locals and the payloads of kills, while it still runs: such a
+    /// destructor may do all that a function may. Afterwards nothing in the header is a user's, so that the block can be
+    /// freed where nothing may run.
     #[inline]
-    pub(crate) fn take_locals(&self) -> Option<Values> {
-        self.extra().is_some().then(|| std::mem::take(&mut self.extra_mut().locals))
+    pub(crate) fn drop_belongings(&self) {
+        if self.extra().is_some() {
+            self.drop_belongings_slowly();
+        }
+    }
+
+    #[cold]
+    fn drop_belongings_slowly(&self) {
+        for _ in 0..BELONGINGS_ROUNDS {
+            let extra = self.extra_mut();
+            let (locals, interrupts) =
+                (std::mem::take(&mut extra.locals), std::mem::take(&mut extra.interrupts));
+            if locals.is_empty() && interrupts.is_empty() {
+                return;
+            }
+            run_quietly(|| drop((locals, interrupts)));
+        }
+        let extra = self.extra_mut();
+        std::mem::forget((std::mem::take(&mut extra.locals), std::mem::take(&mut extra.interrupts)));
     }
 
     /// Whether an interrupt is pending, shielded or not.
@@ -244,7 +273,13 @@ impl Coroutine {
         if !self.has_interrupts() || self.shields.get() > 0 {
             return None;
         }
-        Some(self.extra_mut().interrupts.remove(0))
+        self.take_any_interrupt()
+    }
+
+    /// Takes the oldest interrupt, shielded or not.
+    #[cold]
+    pub(crate) fn take_any_interrupt(&self) -> Option<Interrupt> {
+        self.has_interrupts().then(|| self.extra_mut().interrupts.remove(0))
     }
 
     /// Withdraws the interrupt of a timeout that is over.
@@ -265,7 +300,10 @@ impl Coroutine {
 
     /// Puts back an interrupt that was taken, as the oldest.
     pub(crate) fn put_back(&self, interrupt: Interrupt) {
-        self.extra_mut().interrupts.insert(0, interrupt);
+        // These two say that it could not park, and are not pending.
+        if !matches!(interrupt, Interrupt::Unwinding | Interrupt::InCallback) {
+            self.extra_mut().interrupts.insert(0, interrupt);
+        }
     }
 
     /// Makes it ready if it is parked and has something to raise.
@@ -347,6 +385,16 @@ unsafe extern "C" fn entry(arg: *mut ()) -> *const Context {
                 co = next;
             }
             Next::Switch(context) => return context,
+        }
+    }
+}
+
+/// Runs what may panic where nobody can get the panic; the panic hook has reported it.
+pub(crate) fn run_quietly(f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        // The payload's destructor is a user's, too.
+        if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(worse);
         }
     }
 }

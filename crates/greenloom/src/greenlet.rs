@@ -76,6 +76,8 @@ pub enum SwitchErrorKind {
     CannotLeave,
     /// There was no stack for a greenlet that was never run.
     NoStack(io::ErrorKind),
+    /// Its thread is ending, and the hub has ended already.
+    HubEnded,
 }
 
 /// A switch that was not made, with the value that was to be handed over.
@@ -105,6 +107,7 @@ impl<T> fmt::Display for SwitchError<T> {
                 f.write_str("the calling greenlet is being unwound, or is a callback of the hub")
             }
             SwitchErrorKind::NoStack(kind) => write!(f, "no stack for it: {kind}"),
+            SwitchErrorKind::HubEnded => f.write_str("the hub of its thread has ended"),
         }
     }
 }
@@ -156,7 +159,7 @@ impl<T: 'static> Greenlet<T> {
         size: StackSize,
         at: &'static Location<'static>,
     ) -> Greenlet<T> {
-        let hub = parent.hub();
+        let hub = parent.living_hub().expect("the hub of its thread has ended");
         let head = Coroutine::new(hub, Kind::Greenlet, const { &vtable::<F, T>() }, None, size, at);
         head.expects.set(TypeId::of::<T>());
         parent.retain();
@@ -201,15 +204,13 @@ impl<T: 'static> Greenlet<T> {
     #[inline]
     pub fn try_switch(&self, value: T) -> Result<T, SwitchError<T>> {
         let target = self.co();
-        let hub = target.hub();
-        let me = hub.current();
-        // One who is suspended is not the running one.
-        if target.state.get() == State::Suspended
-            && target.expects.get() == TypeId::of::<T>()
-            && me.kind != Kind::Callbacks
-            && !std::thread::panicking()
-        {
-            return Ok(hand_over(hub, me, target, value));
+        // One who is suspended is not the running one, and keeps the hub alive.
+        if target.state.get() == State::Suspended && target.expects.get() == TypeId::of::<T>() {
+            let hub = target.hub();
+            let me = hub.current();
+            if me.kind != Kind::Callbacks && !std::thread::panicking() {
+                return Ok(hand_over(hub, me, target, value));
+            }
         }
         self.switch_slowly(value)
     }
@@ -217,21 +218,25 @@ impl<T: 'static> Greenlet<T> {
     /// A switch to one that is dead, or was never run, or cannot be switched to.
     #[cold]
     fn switch_slowly(&self, value: T) -> Result<T, SwitchError<T>> {
-        let hub = self.co().hub();
+        let fail = |target: &Coroutine, kind, value| {
+            Err(SwitchError { kind, value, greenlet: target.display_name() })
+        };
+        let Some(hub) = self.co().living_hub() else {
+            return fail(self.co(), SwitchErrorKind::HubEnded, value);
+        };
         let me = hub.current();
         let target = living(hub, self.co());
         if ptr::eq(target, me) {
             return Ok(value);
         }
-        let fail = |kind, value| Err(SwitchError { kind, value, greenlet: target.display_name() });
         if let Err(kind) = may_switch(me, target) {
-            return fail(kind, value);
+            return fail(target, kind, value);
         }
         if target.expects.get() != TypeId::of::<T>() {
-            return fail(SwitchErrorKind::WrongType, value);
+            return fail(target, SwitchErrorKind::WrongType, value);
         }
         if let Err(error) = begin(hub, target) {
-            return fail(SwitchErrorKind::NoStack(error.kind()), value);
+            return fail(target, SwitchErrorKind::NoStack(error.kind()), value);
         }
         Ok(hand_over(hub, me, target, value))
     }
@@ -244,7 +249,7 @@ impl<T: 'static> Greenlet<T> {
     /// # Panics
     /// If the switch cannot be made; and with `payload`, if it comes back to this greenlet.
     pub fn throw(&self, payload: Box<dyn Any + Send>) -> T {
-        let hub = self.co().hub();
+        let hub = self.co().living_hub().expect("the hub of its thread has ended");
         let me = hub.current();
         let mut target = living(hub, self.co());
         while target.state.get() == State::New {
@@ -343,20 +348,27 @@ fn end_unreachable(co: &Coroutine) {
 
 /// Has the hub unwind a suspended greenlet when it comes to it.
 fn end_later(co: &Coroutine) {
-    set_parent_none(co);
+    let parent = doom(co);
+    if let Some(parent) = parent {
+        release(parent);
+    }
+}
+
+/// As [`end_later`], but gives what it owns of its parent to the caller.
+fn doom(co: &Coroutine) -> Option<NonNull<Coroutine>> {
     co.put_back(Interrupt::Kill);
     co.make_ready(Wake::Interrupted);
+    NonNull::new(co.parent.replace(ptr::null()).cast_mut())
+}
+
+/// Has the hub unwind a coroutine that was switched away from by hand, because the thread ends.
+pub(crate) fn end_suspended(co: &Coroutine) {
+    end_later(co);
 }
 
 fn set_parent(co: &Coroutine, parent: &Coroutine) {
     parent.retain();
     if let Some(old) = NonNull::new(co.parent.replace(parent).cast_mut()) {
-        release(old);
-    }
-}
-
-fn set_parent_none(co: &Coroutine) {
-    if let Some(old) = NonNull::new(co.parent.replace(ptr::null()).cast_mut()) {
         release(old);
     }
 }
@@ -423,12 +435,14 @@ fn leave_with(hub: &Hub, me: &Coroutine, target: &Coroutine, transfer: Transfer)
 #[inline]
 fn leave(hub: &Hub, me: &Coroutine, target: &Coroutine) {
     me.state.set(State::Suspended);
-    if me.refs() == 1 && me.kind == Kind::Greenlet {
-        // Nobody could switch back.
-        end_later(me);
-    }
+    // If nobody could switch back it is unwound. What it owns of its parent goes only then, as that may run
+    // destructors, which must not come between here and the switch.
+    let parent = if me.refs() == 1 && me.kind == Kind::Greenlet { doom(me) } else { None };
     // SAFETY: suspended or just prepared, as the callers have seen to.
     unsafe { hub.switch_to(me, target) };
+    if let Some(parent) = parent {
+        release(parent);
+    }
 }
 
 /// Takes what the switch to `me` has handed over.
@@ -456,7 +470,8 @@ fn receive_other<T: 'static>(hub: &Hub, me: &Coroutine) -> T {
         },
         Transfer::Throw(payload) => resume_unwind(payload),
         Transfer::Panic(message) => panic_any(message),
-        Transfer::Nothing | Transfer::Ended => match me.take_interrupt() {
+        // Whoever has it unwound does not mind shields: nothing else will ever come.
+        Transfer::Nothing | Transfer::Ended => match me.take_any_interrupt() {
             Some(interrupt) => interrupt.raise(),
             None => unreachable!("resumed with nothing"),
         },
@@ -464,45 +479,74 @@ fn receive_other<T: 'static>(hub: &Hub, me: &Coroutine) -> T {
 }
 
 /// A greenlet has ended, `run` has left its result in the transfer: who goes on with it. `None`: the hub.
+///
+/// Called on the stack of one that is done: nothing of a user's may run here as it is.
 pub(crate) fn deliver_to_parent(hub: &Hub, co: &Coroutine) -> Option<NonNull<Coroutine>> {
     // SAFETY: only this thread; nothing else refers to the transfer.
-    let transfer = unsafe { &mut *hub.transfer.get() };
-    let nobody = |transfer: &mut Transfer| {
-        *transfer = Transfer::Nothing;
-        None
-    };
+    let mut transfer = unsafe { std::mem::replace(&mut *hub.transfer.get(), Transfer::Nothing) };
+    let heir = find_heir(hub, co, &mut transfer);
+    match heir {
+        // SAFETY: as above.
+        Some(_) => unsafe { *hub.transfer.get() = transfer },
+        None if matches!(transfer, Transfer::Ended) => {}
+        None => hub.in_no_coroutine(|| drop(transfer)),
+    }
+    let heir = heir?;
+    match heir.state.get() {
+        // The hub's reference.
+        State::New => {
+            heir.retain();
+            hub.list(heir);
+        }
+        // From now on it is not taken for one that nobody can reach.
+        _ => heir.state.set(State::Running),
+    }
+    Some(NonNull::from(heir))
+}
+
+/// The nearest ancestor that can take what `co` has ended with, which is made to fit.
+fn find_heir<'a>(hub: &'a Hub, co: &'a Coroutine, transfer: &mut Transfer) -> Option<&'a Coroutine> {
     if co.parent.get().is_null() {
-        return nobody(transfer);
+        return None;
     }
     let mut parent = living(hub, co);
     while parent.state.get() == State::New && !matches!(transfer, Transfer::Result(_)) {
-        discard(parent);
+        hub.in_no_coroutine(|| discard(parent));
         parent = living(hub, parent);
     }
     let expects = parent.expects.get();
     match parent.state.get() {
         State::Suspended => {}
-        State::New => {
-            if Some(expects) != result_type(transfer) || begin(hub, parent).is_err() {
-                return nobody(transfer);
-            }
-            return Some(NonNull::from(parent));
-        }
-        _ => return nobody(transfer),
+        State::New => return (Some(expects) == result_type(transfer)).then_some(parent),
+        _ => return None,
     }
     if expects == TypeId::of::<End>() {
         if let Transfer::Result(_) = transfer {
-            *transfer = Transfer::Ended;
+            let result = std::mem::replace(transfer, Transfer::Ended);
+            hub.in_no_coroutine(|| drop(result));
         }
     } else if let Transfer::Ended = transfer {
         *transfer = Transfer::Panic(format!("{} was killed", co.display_name()));
     } else if matches!(transfer, Transfer::Result(_)) && result_type(transfer) != Some(expects) {
-        *transfer = Transfer::Panic(format!(
-            "{} ended with a value of a type that its parent does not wait for",
-            co.display_name()
-        ));
+        let message =
+            format!("{} ended with a value of a type that its parent does not wait for", co.display_name());
+        let result = std::mem::replace(transfer, Transfer::Panic(message));
+        hub.in_no_coroutine(|| drop(result));
     }
-    Some(NonNull::from(parent))
+    Some(parent)
+}
+
+/// Gives up what a greenlet that is done owns of its parent, before the block is freed where nothing may run.
+pub(crate) fn release_parent(hub: &Hub, co: &Coroutine) {
+    let Some(raw) = NonNull::new(co.parent.replace(ptr::null()).cast_mut()) else { return };
+    // SAFETY: the reference that is being given up.
+    let parent = unsafe { raw.as_ref() };
+    if parent.kind == Kind::Main || parent.refs() > 2 || parent.state.get() == State::Running {
+        // SAFETY: as above; it is not the last one.
+        unsafe { Coroutine::release(raw) }
+    } else {
+        hub.in_no_coroutine(|| release(raw));
+    }
 }
 
 fn result_type(transfer: &Transfer) -> Option<TypeId> {
@@ -525,6 +569,7 @@ unsafe fn run<F: FnOnce(T) -> T + 'static, T: 'static>(this: NonNull<Coroutine>)
         let function = function.take().expect("a greenlet runs once");
         function(argument)
     }));
+    co.drop_belongings();
     let transfer = match outcome {
         Ok(value) => Transfer::Result(Box::new(value)),
         Err(payload) if payload.is::<KillPayload>() => Transfer::Ended,

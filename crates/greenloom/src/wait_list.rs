@@ -22,7 +22,7 @@ use crate::coroutine::{Coroutine, State};
 use crate::hub::Hub;
 use crate::hub::clock::{Clock, NEVER, deadline_after};
 use crate::hub::inject::InjectNode;
-use crate::waiter::{Interrupt, WaitingOn, Wake, park, park_shielded};
+use crate::waiter::{Interrupt, WaitingOn, Wake, park, park_until};
 use std::cell::Cell;
 use std::ptr;
 use std::sync::Arc;
@@ -167,9 +167,7 @@ impl Waiter {
                 if let Err(interrupt) = result {
                     co.put_back(interrupt);
                 }
-                while !self.delivered.load(Ordering::Relaxed) {
-                    park_shielded(hub, on);
-                }
+                park_until(hub, on, || self.delivered.load(Ordering::Relaxed));
                 return Ok(self.case());
             }
             return result.map(|_| None);

@@ -7,7 +7,7 @@
 //! What primitives use is in [`wait_list`](crate::wait_list): it works across threads. [`LocalWaiters`] here is for what
 //! one hub's coroutines wait for among themselves.
 
-use crate::coroutine::{Coroutine, State};
+use crate::coroutine::{Coroutine, Kind, State};
 use crate::hub::Hub;
 use crate::hub::clock::NEVER;
 use crate::hub::timers::TimerEntry;
@@ -81,6 +81,8 @@ pub(crate) enum Interrupt {
     /// The coroutine is being unwound. It cannot park: the panic counter belongs to the thread, and others must
     /// not run while it is raised.
     Unwinding,
+    /// A callback of the hub would park, or a destructor that the hub runs.
+    InCallback,
 }
 
 impl fmt::Debug for Interrupt {
@@ -91,6 +93,7 @@ impl fmt::Debug for Interrupt {
             Interrupt::Timeout(_) => "Timeout",
             Interrupt::Deadlock(_) => "Deadlock",
             Interrupt::Unwinding => "Unwinding",
+            Interrupt::InCallback => "InCallback",
         })
     }
 }
@@ -116,6 +119,9 @@ impl Interrupt {
                     "a destructor would have to wait while its greenlet is being unwound, which is not possible"
                 )
             }
+            Interrupt::InCallback => panic!(
+                "a callback would block: callbacks of the hub (links) must not wait, spawn a task for that"
+            ),
         }
     }
 
@@ -136,7 +142,8 @@ impl Interrupt {
 
 /// Leaves the CPU until unparked, until `deadline` (ns of the hub's clock; [`NEVER`]: none), or until interrupted.
 ///
-/// The caller has made itself known to whoever will unpark it. `Ok` is `Notified` or `TimedOut`.
+/// The caller has made itself known to whoever will unpark it. `Ok` is `Notified` or `TimedOut`. Never panics: the
+/// caller's frame may be linked somewhere.
 #[inline]
 pub(crate) fn park(hub: &Hub, on: WaitingOn, deadline: u64) -> Result<Wake, Interrupt> {
     let co = hub.current();
@@ -146,7 +153,10 @@ pub(crate) fn park(hub: &Hub, on: WaitingOn, deadline: u64) -> Result<Wake, Inte
     if let Some(interrupt) = co.take_interrupt() {
         return Err(interrupt);
     }
-    hub.assert_may_park(co);
+    if co.kind == Kind::Callbacks {
+        return Err(Interrupt::InCallback);
+    }
+    debug_assert_eq!(co.state.get(), State::Running);
     co.waiting_on.set(on);
     co.state.set(State::Parked);
     if deadline == NEVER {
@@ -169,12 +179,20 @@ pub(crate) fn park(hub: &Hub, on: WaitingOn, deadline: u64) -> Result<Wake, Inte
     }
 }
 
-/// Parks with no way to be interrupted, for what is certain to come soon.
-pub(crate) fn park_shielded(hub: &Hub, on: WaitingOn) {
+/// Waits with no way to be interrupted until `arrived`, for a wake-up from another thread that is on its way.
+#[cold]
+pub(crate) fn park_until(hub: &Hub, on: WaitingOn, arrived: impl Fn() -> bool) {
     let co = hub.current();
-    co.shields.set(co.shields.get() + 1);
-    let _ = park(hub, on, NEVER);
-    co.shields.set(co.shields.get() - 1);
+    while !arrived() {
+        co.shields.set(co.shields.get() + 1);
+        let parked = park(hub, on, NEVER);
+        // A deadlock report takes shields away.
+        co.shields.set(co.shields.get().saturating_sub(1));
+        if let Err(Interrupt::Unwinding | Interrupt::InCallback) = parked {
+            hub.take_injected();
+            std::thread::yield_now();
+        }
+    }
 }
 
 /// The deadline of a park has come.

@@ -33,7 +33,7 @@ enum State {
         arg: *mut (),
         stack_size: usize,
     },
-    /// Waits for this baton, which lives as long as its thread does.
+    /// Waits for this baton, which lives as long as the wait.
     Parked(NonNull<Baton>),
 }
 
@@ -105,7 +105,8 @@ impl Context {
 /// until it is switched to. Nothing that must not be held while others run on this thread is held: no `RefCell`
 /// borrow, no OS lock, no `LocalKey::with`, and no panic is being unwound.
 pub unsafe fn switch(from: *mut Context, to: *const Context) {
-    let mine = BATON.with(Arc::clone);
+    // A thread that is ending has none any more, and the hub still ends its coroutines: any will do.
+    let mine = BATON.try_with(Arc::clone).unwrap_or_default();
     // SAFETY: both contexts are valid (caller); `from` is written before anybody else can run.
     let next = unsafe {
         (*from).state.set(State::Parked(NonNull::from(&*mine)));

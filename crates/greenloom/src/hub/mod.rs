@@ -14,10 +14,10 @@ pub(crate) mod inject;
 pub(crate) mod io;
 pub(crate) mod ready;
 mod run;
-mod shutdown;
+pub(crate) mod shutdown;
 pub(crate) mod timers;
 
-use crate::coroutine::{Coroutine, Kind, State, TaskId, Unstarted, VTable};
+use crate::coroutine::{Coroutine, Kind, State, TaskId, Unstarted, VTable, run_quietly};
 use crate::greenlet::Transfer;
 use crate::poll::{Events, Interest, Poller};
 use crate::stack::{self, Stack, StackPool, overflow};
@@ -68,13 +68,18 @@ pub(crate) struct Hub {
     /// Callbacks to run, and the coroutine that runs them.
     callbacks: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     callbacks_runner: Cell<*const Coroutine>,
+    /// The runner is to end when it has nothing to do.
+    callbacks_end: Cell<bool>,
     /// The list of all coroutines.
     all: Cell<*const Coroutine>,
     /// How many tasks and greenlets are in it, without main and the callbacks' runner.
     alive: Cell<usize>,
     ids: Cell<u64>,
+    identities: Cell<u64>,
     /// Parked coroutines that a job under way outside of the hub will wake.
     pub(crate) external: Cell<usize>,
+    /// The thread is ending: nothing new begins.
+    pub(crate) ending: Cell<bool>,
     pace: run::Pace,
     isolated: bool,
     fork_generation: Cell<u32>,
@@ -137,20 +142,20 @@ impl Hub {
             transfer: UnsafeCell::new(Transfer::Nothing),
             callbacks: RefCell::new(VecDeque::new()),
             callbacks_runner: Cell::new(ptr::null()),
+            callbacks_end: Cell::new(false),
             all: Cell::new(ptr::null()),
             alive: Cell::new(0),
             ids: Cell::new(0),
+            identities: Cell::new(0),
             external: Cell::new(0),
+            ending: Cell::new(false),
             pace: run::Pace::new(),
             isolated: options.isolated,
             fork_generation: Cell::new(fork::generation()),
         });
         hub.watch_eventfd()?;
         let hub: &'static Hub = Box::leak(hub);
-        let main =
-            Box::new(Coroutine::new(hub, Kind::Main, &MAIN, None, stack::default_size(), Location::caller()));
-        main.state.set(State::Running);
-        let main: *const Coroutine = Box::leak(main);
+        let main: *const Coroutine = hub.header_only(Kind::Main).as_ptr();
         hub.main.set(main);
         hub.current.set(main);
         // SAFETY: just made; it lives as long as the hub.
@@ -158,6 +163,19 @@ impl Hub {
         HUB.set(hub);
         shutdown::own(hub);
         Ok(hub)
+    }
+
+    /// A running coroutine without a function; comes with a reference.
+    fn header_only(&self, kind: Kind) -> NonNull<Coroutine> {
+        let size = stack::default_size();
+        let header = Coroutine::new(self, kind, &HEADER_ONLY, None, size, Location::caller());
+        header.state.set(State::Running);
+        NonNull::from(Box::leak(Box::new(header)))
+    }
+
+    /// Who runs while the loop runs destructors of users.
+    fn stand_in(&self) -> NonNull<Coroutine> {
+        self.header_only(Kind::Callbacks)
     }
 
     /// Makes this the hub of the calling OS thread, where coroutines are OS threads (see `context`).
@@ -186,6 +204,13 @@ impl Hub {
         let id = self.ids.get();
         self.ids.set(id + 1);
         TaskId(id)
+    }
+
+    /// A number that no other call returns, for what is told apart by identity.
+    pub(crate) fn next_identity(&self) -> u64 {
+        let identity = self.identities.get();
+        self.identities.set(identity + 1);
+        identity
     }
 
     /// What other threads hand in.
@@ -297,9 +322,10 @@ impl Hub {
         loop {
             let next = self.callbacks.borrow_mut().pop_front();
             match next {
-                Some(callback) => {
-                    // The panic hook has reported it; the others go on.
-                    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(callback));
+                Some(callback) => run_quietly(callback),
+                None if self.callbacks_end.get() => {
+                    self.callbacks_runner.set(ptr::null());
+                    return;
                 }
                 None => {
                     let co = self.current();
@@ -311,10 +337,10 @@ impl Hub {
     }
 }
 
-/// Main has no function and no block of its own.
-static MAIN: VTable = VTable {
+/// Main, and what stands in for a coroutine inside the loop, have no function: they are a header and nothing else.
+static HEADER_ONLY: VTable = VTable {
     run: |_: NonNull<Coroutine>| unreachable!("main is not run, it runs"),
     cancel: |_: NonNull<Coroutine>, _: Unstarted| unreachable!("main has begun"),
-    // SAFETY: main is boxed, and freed by the hub's end only.
-    free: |main: NonNull<Coroutine>| drop(unsafe { Box::from_raw(main.as_ptr()) }),
+    // SAFETY: it came from a box, and nobody refers to it any more.
+    free: |header: NonNull<Coroutine>| drop(unsafe { Box::from_raw(header.as_ptr()) }),
 };

@@ -8,8 +8,10 @@ use super::clock::{self, NEVER};
 use super::timers::TimerEntry;
 use super::{EVENTFD, Hub, fork};
 use crate::context;
-use crate::coroutine::{Coroutine, Kind, Next, State, Unstarted};
+use crate::coroutine::{Coroutine, Kind, Next, State, Unstarted, run_quietly};
+use crate::greenlet::{self, Transfer};
 use crate::hub::inject::InjectNode;
+use crate::waiter::Interrupt;
 use std::cell::Cell;
 use std::ptr::NonNull;
 
@@ -166,11 +168,35 @@ impl Hub {
     #[cold]
     fn cancel(&self, co: &Coroutine, error: std::io::Error) {
         let this = NonNull::from(co);
-        // SAFETY: it was never run.
-        unsafe { (co.vtable.cancel)(this, Unstarted::NoStack(error)) };
+        self.in_no_coroutine(|| {
+            // SAFETY: it was never run.
+            unsafe { (co.vtable.cancel)(this, Unstarted::NoStack(error)) };
+            if co.kind == Kind::Greenlet {
+                // What it was to begin with.
+                // SAFETY: only this thread; nothing else refers to the transfer.
+                drop(unsafe { std::mem::replace(&mut *self.transfer.get(), Transfer::Nothing) });
+            }
+            co.drop_belongings();
+        });
         self.end(co);
         // SAFETY: the hub's reference, which it gives up as the coroutine is done.
         unsafe { Coroutine::release(this) };
+    }
+
+    /// Runs destructors of users inside the loop, where no coroutine runs: they get an identity that may neither park
+    /// nor switch, and a panic of theirs goes no further.
+    #[cold]
+    pub(crate) fn in_no_coroutine(&self, f: impl FnOnce()) {
+        let stand_in = self.stand_in();
+        // SAFETY: just made, with a reference that is given up below.
+        let co = unsafe { stand_in.as_ref() };
+        let before = self.current.replace(co);
+        run_quietly(f);
+        co.drop_belongings();
+        self.current.set(before);
+        co.state.set(State::Done);
+        // SAFETY: as above; a handle that somebody has made has a reference of its own.
+        unsafe { Coroutine::release(stand_in) };
     }
 
     /// Says that `co` is done to whoever waits for it.
@@ -191,13 +217,8 @@ impl Hub {
         let co = unsafe { this.as_ref() };
         self.end(co);
         self.pace.finished.set(self.pace.finished.get().saturating_add(1));
-        let next = if co.kind == Kind::Greenlet
-            && let Some(parent) = crate::greenlet::deliver_to_parent(self, co)
-        {
-            parent
-        } else {
-            self.pop_ready()
-        };
+        let next = if co.kind == Kind::Greenlet { self.finish_greenlet(co) } else { None };
+        let next = next.unwrap_or_else(|| self.pop_ready());
         // SAFETY: alive, as it is suspended or was queued.
         let mut to = unsafe { next.as_ref() };
         let mut target = next;
@@ -221,6 +242,13 @@ impl Hub {
         // SAFETY: as above.
         unsafe { Coroutine::release(this) };
         Next::Switch(context)
+    }
+
+    #[cold]
+    fn finish_greenlet(&self, co: &Coroutine) -> Option<NonNull<Coroutine>> {
+        let parent = greenlet::deliver_to_parent(self, co);
+        greenlet::release_parent(self, co);
+        parent
     }
 
     /// A look at the clock, now and then.
@@ -348,7 +376,7 @@ impl Hub {
         }
     }
 
-    fn take_injected(&self) {
+    pub(crate) fn take_injected(&self) {
         if self.inject.is_empty() {
             return;
         }
@@ -369,9 +397,7 @@ impl Hub {
     pub(crate) fn assert_may_park(&self, co: &Coroutine) {
         debug_assert_eq!(co.state.get(), State::Running);
         if co.kind == Kind::Callbacks {
-            panic!(
-                "a callback would block: callbacks of the hub (links) must not wait, spawn a task for that"
-            );
+            Interrupt::InCallback.raise();
         }
     }
 }

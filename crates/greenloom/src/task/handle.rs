@@ -184,7 +184,7 @@ impl<T> JoinHandle<T> {
             }
             _ => {}
         }
-        if ptr::eq(co, co.hub().current()) && co.shields.get() == 0 {
+        if ptr::eq(co, co.hub().current()) && co.shields.get() == 0 && !std::thread::panicking() {
             interrupt.raise();
         }
         co.interrupt(interrupt);
@@ -201,7 +201,10 @@ impl<T> JoinHandle<T> {
     pub fn link(&self, callback: impl FnOnce() + 'static) {
         let co = self.co();
         if co.is_done() {
-            co.hub().call_soon(Box::new(callback));
+            // At a thread's end a handle may outlive the hub: then nobody is left to call anything.
+            if let Some(hub) = co.living_hub() {
+                hub.call_soon(Box::new(callback));
+            }
         } else {
             co.add_link(Box::new(callback));
         }

@@ -12,6 +12,10 @@ pub(crate) struct Values {
 }
 
 impl Values {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     pub(crate) fn add(&mut self, key: usize, value: Box<dyn Any>) {
         self.list.push((key, value));
     }

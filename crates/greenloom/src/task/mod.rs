@@ -12,7 +12,7 @@ pub use handle::{JoinError, JoinHandle, join_all};
 pub use sleep::{sleep, sleep_until, yield_now};
 pub use timeout::{Elapsed, shield, timeout};
 
-use crate::coroutine::{Coroutine, Kind, Unstarted, VTable};
+use crate::coroutine::{Coroutine, Kind, Unstarted, VTable, run_quietly};
 use crate::hub::Hub;
 use crate::stack::{self, StackSize};
 use crate::waiter::{Interrupt, KillPayload};
@@ -205,14 +205,17 @@ unsafe fn run<F: FnOnce() -> T, T>(this: NonNull<Coroutine>) {
         }
         None => catch_unwind(AssertUnwindSafe(f)).map_err(JoinError::of_payload),
     };
+    // Before it is known whether somebody will ask: a local may hold a handle.
+    co.drop_belongings();
     if co.refs() == 1 {
-        // Nobody will ask. A destructor may still wait, so it runs here.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(result)));
+        // Nobody will. A destructor may still wait, so it runs here.
+        run_quietly(|| drop(result));
+        co.drop_belongings();
     } else {
         // SAFETY: as above.
         unsafe { *stage = Stage::Result(result) };
     }
-    drop_locals(co);
+    // From here on nothing of a user's runs: the hub may free the block where nothing could.
 }
 
 /// # Safety
@@ -226,7 +229,7 @@ unsafe fn cancel<F: FnOnce() -> T, T>(this: NonNull<Coroutine>, why: Unstarted) 
     };
     // SAFETY: as above.
     let old = unsafe { std::mem::replace(&mut *stage, Stage::Result(Err(error))) };
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(old)));
+    drop(old);
 }
 
 /// # Safety
@@ -247,13 +250,6 @@ unsafe fn take<F: FnOnce() -> T, T>(this: NonNull<Coroutine>) -> Option<Result<T
             _ => None,
         },
         _ => None,
-    }
-}
-
-/// Destroys greenlet-locals while the greenlet still runs.
-fn drop_locals(co: &Coroutine) {
-    if let Some(locals) = co.take_locals() {
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(locals)));
     }
 }
 

@@ -61,7 +61,7 @@ pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapse
     assert!(!cfg!(panic = "abort"), "timeout interrupts by unwinding, which panic = \"abort\" rules out");
     let hub = Hub::get();
     let co = hub.current();
-    let limit = Limit { hub, co, identity: hub.next_id().0 };
+    let limit = Limit { hub, co, identity: hub.next_identity() };
     let timer = TimerEntry::new(ptr::from_ref(&limit).cast(), expire);
     let deadline = deadline_after(hub.clock.now(), duration);
     // SAFETY: the entry stays at its place in this frame until it is removed below, however `f` ends.
