@@ -31,6 +31,10 @@ mod coroutine;
 #[cfg(not(loom))]
 pub mod greenlet;
 #[cfg(not(loom))]
+pub mod net;
+#[cfg(not(loom))]
+mod notify;
+#[cfg(not(loom))]
 mod poll;
 #[cfg(not(loom))]
 #[doc(hidden)]
@@ -67,3 +71,5 @@ pub use task::{
     Builder, Elapsed, JoinError, JoinHandle, current_name, join_all, shield, sleep, sleep_until, spawn,
     timeout, yield_now,
 };
+#[cfg(not(loom))]
+pub use thread_pool::{offload, set_offload_threads};

@@ -10,7 +10,7 @@
 use super::{Hub, run};
 use crate::poll::Poller;
 use std::sync::Once;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
@@ -20,18 +20,30 @@ pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
+static HAPPENED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process has forked, or is a forked one: another may hold its descriptors open.
+#[inline]
+pub(crate) fn happened() -> bool {
+    HAPPENED.load(Ordering::Relaxed)
+}
+
 /// Has forks counted from now on.
 pub(crate) fn watch() {
     static ONCE: Once = Once::new();
+    extern "C" fn in_parent() {
+        HAPPENED.store(true, Ordering::Relaxed);
+    }
     extern "C" fn in_child() {
         GENERATION.fetch_add(1, Ordering::Relaxed);
+        HAPPENED.store(true, Ordering::Relaxed);
     }
     ONCE.call_once(|| {
         if cfg!(miri) {
             return;
         }
-        // SAFETY: the handler does what is allowed in a forked child.
-        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        // SAFETY: the handlers do what is allowed in a forked child.
+        unsafe { libc::pthread_atfork(None, Some(in_parent), Some(in_child)) };
     });
 }
 
@@ -50,5 +62,7 @@ impl Hub {
             run::fatal(format_args!("no poller in the forked process: {error}"));
         }
         self.sources.register_again(self);
+        // Jobs of threads that this process does not have: their callers are to see that.
+        self.outside.wake_all();
     }
 }

@@ -10,14 +10,19 @@
 //!
 //! Numbers are reused. An owned descriptor carries an identity that is never reused, and a source remembers whose it is;
 //! the tokens given to the poller carry the source's generation, so an event of an earlier one wakes nobody.
+//!
+//! `docs/design/io.md` has the whole protocol, and why each rule holds.
 
-use super::Hub;
+use super::{Hub, fork};
 use crate::poll::{Event, Interest};
 use crate::waiter::{Interrupt, LocalWaiters, WaitingOn, Wake};
 use std::cell::{Cell, UnsafeCell};
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Operations that succeed at once before the others of the hub get a turn.
+const OPERATIONS: u32 = 128;
 
 /// Reading or writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +37,7 @@ pub(crate) struct OwnerId(u64);
 
 impl OwnerId {
     /// The owner of what the runtime only borrows.
-    pub(crate) const BORROWED: OwnerId = OwnerId(0);
+    const BORROWED: OwnerId = OwnerId(0);
 
     pub(crate) fn new() -> OwnerId {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -68,23 +73,23 @@ impl NotReady {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Registered {
     No,
+    /// For as long as it is open. Sources with an owner only.
     Edges,
-    /// There, but told of nothing until asked again.
+    /// There, but told of nothing until asked again. Borrowed ones only.
     Once,
-    /// The poller refused it because it never blocks (a regular file).
-    Always,
 }
 
 /// What a hub knows of one descriptor number.
-struct Source {
+pub(crate) struct Source {
     owner: Cell<OwnerId>,
     generation: Cell<u32>,
     registered: Cell<Registered>,
-    /// Whether trying is worthwhile.
+    /// Whether trying is worthwhile. Never false unless an event will come to make it true.
     readable: Cell<bool>,
     writable: Cell<bool>,
-    /// The other side has closed, or there is an error: every read says so at once.
-    closed: Cell<bool>,
+    /// A short read does not mean that the next would block: see [`Event::short_reads`].
+    short_reads: Cell<bool>,
+    short_writes: Cell<bool>,
     readers: LocalWaiters,
     writers: LocalWaiters,
 }
@@ -97,20 +102,45 @@ impl Source {
             registered: Cell::new(Registered::No),
             readable: Cell::new(true),
             writable: Cell::new(true),
-            closed: Cell::new(false),
+            short_reads: Cell::new(false),
+            short_writes: Cell::new(false),
             readers: LocalWaiters::new(),
             writers: LocalWaiters::new(),
         }
     }
 
-    /// Begins anew for another descriptor of the same number.
+    /// Whether an operation is worth trying.
+    #[inline]
+    pub(crate) fn may_try(&self, direction: Direction) -> bool {
+        self.flag(direction).get()
+    }
+
+    /// An operation was short: the next one would block, and an edge will tell when not.
+    #[inline]
+    pub(crate) fn drained(&self, direction: Direction) {
+        let more = match direction {
+            Direction::Read => &self.short_reads,
+            Direction::Write => &self.short_writes,
+        };
+        if self.registered.get() == Registered::Edges && !more.get() {
+            self.flag(direction).set(false);
+        }
+    }
+
+    /// Forgets what is known of its state, which is then found out by trying.
+    fn forget_state(&self) {
+        self.readable.set(true);
+        self.writable.set(true);
+        self.short_reads.set(false);
+        self.short_writes.set(false);
+    }
+
+    /// Begins anew for another descriptor of the same number. Whoever waits for the old one gets EBADF.
     fn reset(&self, owner: OwnerId) {
         self.owner.set(owner);
         self.generation.set(self.generation.get().wrapping_add(1));
         self.registered.set(Registered::No);
-        self.readable.set(true);
-        self.writable.set(true);
-        self.closed.set(false);
+        self.forget_state();
         self.readers.wake_all();
         self.writers.wake_all();
     }
@@ -127,11 +157,16 @@ impl Source {
         }
     }
 
+    #[inline]
     fn waiters(&self, direction: Direction) -> &LocalWaiters {
         match direction {
             Direction::Read => &self.readers,
             Direction::Write => &self.writers,
         }
+    }
+
+    fn has_waiters(&self) -> bool {
+        !self.readers.is_empty() || !self.writers.is_empty()
     }
 }
 
@@ -140,11 +175,35 @@ pub(crate) struct Sources {
     /// By number. A source is made once and stays: waiters refer to it.
     table: UnsafeCell<Vec<Option<Box<Source>>>>,
     waiting: Cell<usize>,
+    /// Operations left until others get a turn.
+    operations: Cell<u32>,
+}
+
+/// Counts one who waits.
+struct Waiting<'a>(&'a Cell<usize>);
+
+impl<'a> Waiting<'a> {
+    #[inline]
+    fn begin(count: &'a Cell<usize>) -> Waiting<'a> {
+        count.set(count.get() + 1);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 impl Sources {
     pub(super) const fn new() -> Sources {
-        Sources { table: UnsafeCell::new(Vec::new()), waiting: Cell::new(0) }
+        Sources {
+            table: UnsafeCell::new(Vec::new()),
+            waiting: Cell::new(0),
+            operations: Cell::new(OPERATIONS),
+        }
     }
 
     /// How many coroutines wait for a descriptor.
@@ -153,57 +212,47 @@ impl Sources {
         self.waiting.get()
     }
 
+    /// Counts an operation. `false`: so many have succeeded without a wait that others are to have a turn.
+    #[inline]
+    pub(crate) fn spend(&self) -> bool {
+        let left = self.operations.get();
+        self.operations.set(left.wrapping_sub(1));
+        left != 0
+    }
+
+    /// Others have had a turn.
+    pub(crate) fn refill(&self) {
+        self.operations.set(OPERATIONS);
+    }
+
     #[inline]
     fn find(&self, fd: RawFd) -> Option<&Source> {
         // SAFETY: only this thread; the borrow of the table ends here, and sources do not move.
         unsafe { &*self.table.get() }.get(fd as usize)?.as_deref()
     }
 
+    /// What is known of an owned descriptor; nothing if it was never waited for.
     #[inline]
-    fn of(&self, fd: RawFd, owner: OwnerId) -> &Source {
-        match self.find(fd) {
-            Some(source) if source.owner.get() == owner => source,
-            _ => self.take_over(fd, owner),
-        }
+    pub(crate) fn look(&self, fd: RawFd, owner: OwnerId) -> Option<&Source> {
+        self.find(fd).filter(|source| source.owner.get() == owner)
     }
 
+    /// The source of this number, made if there is none.
     #[cold]
-    fn take_over(&self, fd: RawFd, owner: OwnerId) -> &Source {
-        let index = usize::try_from(fd).unwrap_or(0);
+    fn at(&self, fd: RawFd) -> Result<&Source, NotReady> {
+        let Ok(index) = usize::try_from(fd) else {
+            return Err(NotReady::Failed(io::Error::from_raw_os_error(libc::EBADF)));
+        };
         // SAFETY: as in `find`.
         let table = unsafe { &mut *self.table.get() };
         if table.len() <= index {
             table.resize_with(index + 1, || None);
         }
-        let source = table[index].get_or_insert_with(|| Box::new(Source::new()));
-        if source.owner.get() != owner {
-            source.reset(owner);
-        }
-        source
+        Ok(table[index].get_or_insert_with(|| Box::new(Source::new())))
     }
 
-    /// Whether an operation on an owned descriptor is worth trying.
-    #[inline]
-    pub(crate) fn may_try(&self, fd: RawFd, owner: OwnerId, direction: Direction) -> bool {
-        match self.find(fd) {
-            Some(source) if source.owner.get() == owner => source.flag(direction).get(),
-            _ => true,
-        }
-    }
-
-    /// An operation on an owned descriptor was short: the next one would block, and an edge will tell when not.
-    #[inline]
-    pub(crate) fn drained(&self, fd: RawFd, owner: OwnerId, direction: Direction) {
-        if let Some(source) = self.find(fd)
-            && source.owner.get() == owner
-            && source.registered.get() == Registered::Edges
-            && !source.closed.get()
-        {
-            source.flag(direction).set(false);
-        }
-    }
-
-    /// Parks until `fd` is ready. For an owned one the last operation said that it would block.
+    /// Parks until `fd`, of which `owner` is the identity, may be ready. The last operation said that it would block, or
+    /// was short.
     pub(crate) fn wait(
         &self,
         hub: &Hub,
@@ -214,80 +263,161 @@ impl Sources {
         deadline: u64,
     ) -> Result<(), NotReady> {
         hub.check_fork();
-        let source = self.of(fd, owner);
-        if owner == OwnerId::BORROWED {
-            source.flag(direction).set(false);
-        } else if source.registered.get() == Registered::Edges {
-            if source.closed.get() {
-                return Ok(());
-            }
-            source.flag(direction).set(false);
+        self.refill();
+        let source = match self.look(fd, owner) {
+            Some(source) => source,
+            None => self.take_over(hub, fd, owner)?,
+        };
+        // Before it is registered: that reports what is ready then.
+        source.flag(direction).set(false);
+        if source.registered.get() != Registered::Edges && !self.register_edges(hub, source, fd)? {
+            return Ok(());
         }
+        self.park(hub, source, fd, direction, on, deadline)
+    }
+
+    /// Parks until `fd`, which belongs to somebody else, is ready.
+    pub(crate) fn wait_borrowed(
+        &self,
+        hub: &Hub,
+        fd: RawFd,
+        direction: Direction,
+        on: WaitingOn,
+        deadline: u64,
+    ) -> Result<(), NotReady> {
+        hub.check_fork();
+        self.refill();
+        let source = self.at(fd)?;
+        source.flag(direction).set(false);
+        if source.owner.get() != OwnerId::BORROWED {
+            // The runtime owns it, or did. Asking again for the same makes the kernel say again what is ready.
+            let same_file = source.registered.get() == Registered::Edges
+                && hub.poller().modify(fd, source.token(fd), Interest::Edges).is_ok();
+            if !same_file {
+                source.reset(OwnerId::BORROWED);
+                source.flag(direction).set(false);
+            }
+        }
+        if source.owner.get() == OwnerId::BORROWED && !self.register_once(hub, source, fd, Some(direction))? {
+            return Ok(());
+        }
+        self.park(hub, source, fd, direction, on, deadline)
+    }
+
+    #[inline]
+    fn park(
+        &self,
+        hub: &Hub,
+        source: &Source,
+        fd: RawFd,
+        direction: Direction,
+        on: WaitingOn,
+        deadline: u64,
+    ) -> Result<(), NotReady> {
         let generation = source.generation.get();
+        let _waiting = Waiting::begin(&self.waiting);
         loop {
-            self.register(hub, source, fd, Some(direction)).map_err(NotReady::Failed)?;
-            if source.registered.get() == Registered::Always {
-                return Ok(());
-            }
-            self.waiting.set(self.waiting.get() + 1);
-            let result = source.waiters(direction).wait(hub, on, deadline);
-            self.waiting.set(self.waiting.get() - 1);
-            if source.generation.get() != generation {
-                return Err(NotReady::Closed);
-            }
-            match result {
+            match source.waiters(direction).wait(hub, on, deadline) {
                 Err(interrupt) => return Err(NotReady::Interrupted(interrupt)),
+                Ok(_) if source.generation.get() != generation => return Err(NotReady::Closed),
                 Ok(_) if source.flag(direction).get() => return Ok(()),
                 Ok(Wake::TimedOut) => return Err(NotReady::TimedOut),
-                // Another waiter came first, or the wake-up was spurious.
+                // Another waiter came first and found it drained, or the wake-up was spurious.
+                Ok(_) if source.owner.get() == OwnerId::BORROWED => {
+                    if !self.register_once(hub, source, fd, Some(direction))? {
+                        return Ok(());
+                    }
+                    if source.generation.get() != generation {
+                        return Err(NotReady::Closed);
+                    }
+                }
                 Ok(_) => {}
             }
         }
     }
 
-    /// Sees to it that the poller tells of `fd`.
-    fn register(&self, hub: &Hub, source: &Source, fd: RawFd, wanted: Option<Direction>) -> io::Result<()> {
-        let poller = hub.poller();
-        let token = source.token(fd);
-        let owned = source.owner.get() != OwnerId::BORROWED;
-        let interest = if owned {
-            Interest::Edges
+    /// Makes the source of this number `owner`'s.
+    #[cold]
+    fn take_over(&self, hub: &Hub, fd: RawFd, owner: OwnerId) -> Result<&Source, NotReady> {
+        let source = self.at(fd)?;
+        // Somebody may wait for what they have borrowed from this very owner. If the poller knows the number, it is
+        // the same file; a file that was closed it has forgotten.
+        if source.has_waiters() && hub.poller().modify(fd, source.token(fd), Interest::Edges).is_ok() {
+            source.owner.set(owner);
+            source.registered.set(Registered::Edges);
+            source.forget_state();
         } else {
-            Interest::Once {
-                read: wanted == Some(Direction::Read) || !source.readers.is_empty(),
-                write: wanted == Some(Direction::Write) || !source.writers.is_empty(),
-            }
-        };
-        let result = match source.registered.get() {
-            Registered::Edges | Registered::Always => return Ok(()),
-            Registered::No => poller.add(fd, token, interest),
-            Registered::Once => poller.modify(fd, token, interest),
-        };
-        // What the kernel remembers and what we do can differ, as a close may go unseen.
-        let result = match result.as_ref().err().and_then(io::Error::raw_os_error) {
-            Some(libc::EEXIST) => poller.modify(fd, token, interest),
-            Some(libc::ENOENT) => poller.add(fd, token, interest),
-            _ => result,
-        };
-        match result {
-            Ok(()) => source.registered.set(if owned { Registered::Edges } else { Registered::Once }),
-            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-                source.registered.set(Registered::Always)
-            }
-            Err(error) => return Err(error),
+            source.reset(owner);
         }
-        Ok(())
+        Ok(source)
+    }
+
+    /// Has the poller tell every change of an owned descriptor. `false`: it does not take such, as they never block.
+    #[cold]
+    fn register_edges(&self, hub: &Hub, source: &Source, fd: RawFd) -> Result<bool, NotReady> {
+        let (poller, token) = (hub.poller(), source.token(fd));
+        let result = match poller.add(fd, token, Interest::Edges) {
+            // A registration that outlived its descriptor, because another one stands for the same file.
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+                poller.modify(fd, token, Interest::Edges)
+            }
+            result => result,
+        };
+        let taken = taken(result)?;
+        if taken {
+            source.registered.set(Registered::Edges);
+        }
+        Ok(taken)
+    }
+
+    /// Has the poller tell the next event that somebody waits for. `false`: the poller does not take it, as it
+    /// never blocks (a regular file).
+    fn register_once(
+        &self,
+        hub: &Hub,
+        source: &Source,
+        fd: RawFd,
+        wanted: Option<Direction>,
+    ) -> Result<bool, NotReady> {
+        let poller = hub.poller();
+        let interest = |source: &Source| Interest::Once {
+            read: wanted == Some(Direction::Read) || !source.readers.is_empty(),
+            write: wanted == Some(Direction::Write) || !source.writers.is_empty(),
+        };
+        let code = |result: &io::Result<()>| result.as_ref().err().and_then(io::Error::raw_os_error);
+        let mut result = Err(io::Error::from_raw_os_error(libc::ENOENT));
+        if source.registered.get() == Registered::Once {
+            result = poller.modify(fd, source.token(fd), interest(source));
+            if code(&result) == Some(libc::ENOENT) {
+                // Closed, and the number is another file's now: those who waited for the first are to know.
+                source.reset(OwnerId::BORROWED);
+                wanted.inspect(|&direction| source.flag(direction).set(false));
+            }
+        }
+        if code(&result) == Some(libc::ENOENT) {
+            result = poller.add(fd, source.token(fd), interest(source));
+        }
+        if code(&result) == Some(libc::EEXIST) {
+            result = poller.modify(fd, source.token(fd), interest(source));
+        }
+        let taken = taken(result)?;
+        source.registered.set(if taken { Registered::Once } else { Registered::No });
+        Ok(taken)
     }
 
     /// An event came from the poller.
-    pub(super) fn deliver(&self, event: Event) {
+    #[inline]
+    pub(super) fn deliver(&self, hub: &Hub, event: Event) {
         let fd = event.token as u32 as RawFd;
         let Some(source) = self.find(fd) else { return };
         if source.token(fd) != event.token {
             return;
         }
-        if event.closed {
-            source.closed.set(true);
+        if event.short_reads {
+            source.short_reads.set(true);
+        }
+        if event.short_writes {
+            source.short_writes.set(true);
         }
         if event.readable {
             source.readable.set(true);
@@ -297,16 +427,39 @@ impl Sources {
             source.writable.set(true);
             source.writers.wake_all();
         }
+        if source.registered.get() == Registered::Once && source.has_waiters() {
+            // Now the poller tells nothing any more, but the others still wait.
+            self.ask_again(hub, source, fd);
+        }
     }
 
-    /// `fd` is about to be closed: whoever waits for it gets EBADF. `duplicated`: the kernel will not forget its
-    /// registration by itself, because another descriptor stands for the same file.
-    pub(crate) fn close(&self, hub: &Hub, fd: RawFd, owner: OwnerId, duplicated: bool) {
-        let Some(source) = self.find(fd) else { return };
-        if source.owner.get() != owner {
-            return;
+    #[cold]
+    fn ask_again(&self, hub: &Hub, source: &Source, fd: RawFd) {
+        if !matches!(self.register_once(hub, source, fd, None), Ok(true)) {
+            source.reset(OwnerId::BORROWED);
         }
-        if duplicated && matches!(source.registered.get(), Registered::Edges | Registered::Once) {
+    }
+
+    /// An owned `fd` is about to be closed, or given away: whoever waits for it gets EBADF. `duplicated`: the kernel
+    /// will not forget its registration by itself, because another descriptor stands for the same file.
+    #[inline]
+    pub(crate) fn close(&self, hub: &Hub, fd: RawFd, owner: OwnerId, duplicated: bool) {
+        if let Some(source) = self.look(fd, owner) {
+            self.close_source(hub, source, fd, duplicated);
+        }
+    }
+
+    /// The same for a descriptor whoever owns it.
+    pub(crate) fn close_any(&self, hub: &Hub, fd: RawFd) {
+        if let Some(source) = self.find(fd) {
+            self.close_source(hub, source, fd, true);
+        }
+    }
+
+    fn close_source(&self, hub: &Hub, source: &Source, fd: RawFd, duplicated: bool) {
+        // A forked child must not take out what its parent has registered.
+        hub.check_fork();
+        if source.registered.get() != Registered::No && (duplicated || fork::happened()) {
             // It may be gone already.
             let _ = hub.poller().remove(fd);
         }
@@ -315,21 +468,33 @@ impl Sources {
 
     /// With a new poller: registers what is waited for.
     pub(super) fn register_again(&self, hub: &Hub) {
-        // SAFETY: as in `find`; `register` does not touch the table.
+        // SAFETY: as in `find`; registering does not touch the table.
         let table = unsafe { &*self.table.get() };
         for (fd, source) in table.iter().enumerate().filter_map(|(fd, source)| Some((fd, source.as_deref()?)))
         {
             source.registered.set(Registered::No);
-            source.readable.set(true);
-            source.writable.set(true);
-            source.closed.set(false);
-            if source.readers.is_empty() && source.writers.is_empty() {
+            source.forget_state();
+            if !source.has_waiters() {
                 continue;
             }
-            if self.register(hub, source, fd as RawFd, None).is_err() {
+            let fd = fd as RawFd;
+            let registered = match source.owner.get() {
+                OwnerId::BORROWED => self.register_once(hub, source, fd, None),
+                _ => self.register_edges(hub, source, fd),
+            };
+            if !matches!(registered, Ok(true)) {
                 // Closed since: its waiters are to see that.
                 source.reset(OwnerId::BORROWED);
             }
         }
+    }
+}
+
+/// Whether the poller took a descriptor. It refuses those that are always ready.
+fn taken(result: io::Result<()>) -> Result<bool, NotReady> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(false),
+        Err(error) => Err(NotReady::Failed(error)),
     }
 }

@@ -21,6 +21,7 @@ use crate::coroutine::{Coroutine, Kind, State, TaskId, Unstarted, VTable, run_qu
 use crate::greenlet::Transfer;
 use crate::poll::{Events, Interest, Poller};
 use crate::stack::{self, Stack, StackPool, overflow};
+use crate::waiter::LocalWaiters;
 use clock::Clock;
 use inject::Inject;
 use io::Sources;
@@ -78,6 +79,8 @@ pub(crate) struct Hub {
     identities: Cell<u64>,
     /// Parked coroutines that a job under way outside of the hub will wake.
     pub(crate) external: Cell<usize>,
+    /// Where they wait.
+    pub(crate) outside: LocalWaiters,
     /// The thread is ending: nothing new begins.
     pub(crate) ending: Cell<bool>,
     pace: run::Pace,
@@ -148,6 +151,7 @@ impl Hub {
             ids: Cell::new(0),
             identities: Cell::new(0),
             external: Cell::new(0),
+            outside: LocalWaiters::new(),
             ending: Cell::new(false),
             pace: run::Pace::new(),
             isolated: options.isolated,

@@ -359,7 +359,7 @@ impl Hub {
         for event in events.iter() {
             came = true;
             if event.token != EVENTFD {
-                self.sources.deliver(event);
+                self.sources.deliver(self, event);
             }
         }
         came

@@ -28,12 +28,14 @@ impl Events {
         const READ: u32 =
             (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | libc::EPOLLPRI) as u32;
         const WRITE: u32 = (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) as u32;
-        const CLOSED: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+        const ENDED: u32 = (libc::EPOLLHUP | libc::EPOLLERR) as u32;
+        const SHORT_READS: u32 = ENDED | (libc::EPOLLRDHUP | libc::EPOLLPRI) as u32;
         self.list.iter().map(|event| Event {
             token: event.u64,
             readable: event.events & READ != 0,
             writable: event.events & WRITE != 0,
-            closed: event.events & CLOSED != 0,
+            short_reads: event.events & SHORT_READS != 0,
+            short_writes: event.events & ENDED != 0,
         })
     }
 }
@@ -75,7 +77,8 @@ impl Poller {
                 libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET
             }
             Interest::Once { read, write } => {
-                let read = if read { libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLPRI } else { 0 };
+                // Not for urgent data, which a plain read does not give: one who waits and reads would spin.
+                let read = if read { libc::EPOLLIN | libc::EPOLLRDHUP } else { 0 };
                 let write = if write { libc::EPOLLOUT } else { 0 };
                 read | write | libc::EPOLLONESHOT
             }

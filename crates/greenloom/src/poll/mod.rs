@@ -36,6 +36,9 @@ pub(crate) struct Event {
     pub(crate) readable: bool,
     /// A write would not block; it may fail.
     pub(crate) writable: bool,
-    /// The other side has closed, or there is an error: this state does not go away.
-    pub(crate) closed: bool,
+    /// From now on a short read does not mean that the next one would block. The other side has closed, so the end comes
+    /// after the data and no event with it; or there is urgent data, and reads end at its mark.
+    pub(crate) short_reads: bool,
+    /// The same for writes: the next one fails.
+    pub(crate) short_writes: bool,
 }

@@ -1,0 +1,207 @@
+//! TCP servers' sockets.
+
+use super::{Io, TcpStream, ToSocketAddrs, descriptor_traits, native, resolve};
+use crate::hub::io::Direction;
+use socket2::{Protocol, SockAddr, Type};
+use std::io;
+use std::iter::FusedIterator;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// A TCP socket that accepts connections, like [`std::net::TcpListener`].
+///
+/// Several greenlets, also of several threads, may accept from one listener; so that each core has its own,
+/// [`TcpListener::bind_reuse_port`].
+///
+/// Duplicates made by [`TcpListener::try_clone`] share one file: while std's type stands for any of them, which makes it
+/// blocking, accepting blocks the thread.
+pub struct TcpListener(Io);
+
+descriptor_traits!(TcpListener, std::net::TcpListener);
+
+/// First pause after an error of [`TcpListener::accept`] that repeats itself.
+const LEAST_PAUSE: Duration = Duration::from_millis(5);
+/// Longest such pause.
+const MOST_PAUSE: Duration = Duration::from_millis(100);
+
+impl TcpListener {
+    /// Listens on the first of the addresses that can be had. Port 0 has the system choose one
+    /// ([`TcpListener::local_addr`]).
+    ///
+    /// # Errors
+    /// If no address can be had, what the system says of the last.
+    #[track_caller]
+    pub fn bind<A: ToSocketAddrs>(address: A) -> io::Result<TcpListener> {
+        resolve::each_address(address, |address| listen(address, false))
+    }
+
+    /// As [`TcpListener::bind`], but other listeners may have the same address if they are made with this, too
+    /// (`SO_REUSEPORT`). The system spreads connections over them: one for each core, hub or process.
+    ///
+    /// # Errors
+    /// As [`TcpListener::bind`].
+    #[track_caller]
+    pub fn bind_reuse_port<A: ToSocketAddrs>(address: A) -> io::Result<TcpListener> {
+        resolve::each_address(address, |address| listen(address, true))
+    }
+
+    /// Waits for a connection.
+    ///
+    /// A connection for which there is no descriptor (`EMFILE`) stays in the queue, so the next call fails at once, too:
+    /// a loop has to pause, as [`TcpListener::accept_patiently`] and [`TcpListener::incoming`] do.
+    ///
+    /// # Errors
+    /// What `accept4` says. Many errors concern the one connection, so a server goes on.
+    #[track_caller]
+    pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (fd, address) =
+            self.0.retry(Direction::Read, "TcpListener::accept", || native::accept(self.0.as_fd()))?;
+        Ok((TcpStream::from_io(Io::new(fd)), socket_address(&address)?))
+    }
+
+    /// As [`TcpListener::accept`], but waits when the process, the system or its memory is full until the
+    /// next connection can be had, and passes over connections that were gone before they were accepted.
+    ///
+    /// It looks again after pauses of 5 ms, growing to 100 ms.
+    ///
+    /// # Errors
+    /// What `accept4` says, except for those cases. Trying again will not help.
+    #[track_caller]
+    pub fn accept_patiently(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let mut pause = LEAST_PAUSE;
+        loop {
+            match self.accept() {
+                Err(error) if is_exhaustion(&error) => {
+                    crate::sleep(pause);
+                    pause = (pause * 2).min(MOST_PAUSE);
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Connections, one after another, without end.
+    ///
+    /// An error is an item like any other. After one that repeats itself, because the process, the system or its
+    /// memory is full, the next `next` pauses first: 5 ms, growing to 100 ms.
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming { listener: self, pause: Duration::ZERO }
+    }
+
+    /// The address that it listens on.
+    ///
+    /// # Errors
+    /// What `getsockname` says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.view().local_addr()
+    }
+
+    /// Another descriptor for the same socket.
+    ///
+    /// # Errors
+    /// If there is no descriptor.
+    pub fn try_clone(&self) -> io::Result<TcpListener> {
+        self.0.try_clone().map(TcpListener)
+    }
+
+    /// Takes the error that is pending on the socket.
+    ///
+    /// # Errors
+    /// What `getsockopt` says.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.view().take_error()
+    }
+
+    /// The hops that its packets may take.
+    ///
+    /// # Errors
+    /// What `getsockopt` says.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.view().ttl()
+    }
+
+    /// Sets the hops that its packets may take.
+    ///
+    /// # Errors
+    /// What `setsockopt` says.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.view().set_ttl(ttl)
+    }
+
+    /// Has calls that would wait fail with `WouldBlock` instead. The descriptor itself is always non-blocking.
+    ///
+    /// # Errors
+    /// None; the signature is std's.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.0.set_nonblocking(nonblocking);
+        Ok(())
+    }
+}
+
+fn listen(address: &SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
+    let socket = native::socket(address, Type::STREAM, Some(Protocol::TCP))?;
+    // As std: a server that was restarted gets its port although old connections linger.
+    socket.set_reuse_address(true)?;
+    if reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&SockAddr::from(*address))?;
+    socket.listen(native::BACKLOG)?;
+    Ok(TcpListener(Io::new(socket.into())))
+}
+
+fn socket_address(address: &SockAddr) -> io::Result<SocketAddr> {
+    address.as_socket().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not an IP address"))
+}
+
+/// Whether accepting fails as long as nobody gives something back.
+fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+/// Whether the error is of the connection that would have been accepted; Linux passes on what the network said of it.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::ENETDOWN
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+        )
+    )
+}
+
+/// Connections of a [`TcpListener`].
+#[derive(Debug)]
+#[must_use = "an iterator accepts nothing until it is asked"]
+pub struct Incoming<'a> {
+    listener: &'a TcpListener,
+    /// Before the next one.
+    pause: Duration,
+}
+
+impl Iterator for Incoming<'_> {
+    type Item = io::Result<TcpStream>;
+
+    #[track_caller]
+    fn next(&mut self) -> Option<io::Result<TcpStream>> {
+        if !self.pause.is_zero() {
+            crate::sleep(self.pause);
+        }
+        let result = self.listener.accept();
+        self.pause = match &result {
+            Err(error) if is_exhaustion(error) => (self.pause * 2).clamp(LEAST_PAUSE, MOST_PAUSE),
+            _ => Duration::ZERO,
+        };
+        Some(result.map(|(stream, _)| stream))
+    }
+}
+
+impl FusedIterator for Incoming<'_> {}
