@@ -51,9 +51,9 @@ enum Target {
 
 /// A waiter's place in one list.
 pub(crate) struct WaitNode {
-    waiter: *const Waiter,
+    waiter: Cell<*const Waiter>,
     /// Which of the waiter's cases this is.
-    case: usize,
+    case: Cell<usize>,
     /// For the primitive: where to put, or find, what is handed over.
     pub(crate) slot: Cell<*mut ()>,
     prev: Cell<*const WaitNode>,
@@ -153,24 +153,22 @@ impl Waiter {
     ) -> Result<Option<usize>, Interrupt> {
         loop {
             let result = park(hub, on, deadline);
-            if self.delivered.load(Ordering::Relaxed) {
-                if let Err(interrupt) = result {
-                    co.put_back(interrupt);
+            if !self.delivered.load(Ordering::Relaxed) {
+                if let Ok(Wake::Notified) = result {
+                    continue;
                 }
-                return Ok(self.case());
-            }
-            if let Ok(Wake::Notified) = result {
-                continue;
-            }
-            unlink();
-            if self.claimed.load(Ordering::Acquire) != 0 {
-                if let Err(interrupt) = result {
-                    co.put_back(interrupt);
+                unlink();
+                if self.claimed.load(Ordering::Acquire) == 0 {
+                    return result.map(|_| None);
                 }
                 park_until(hub, on, || self.delivered.load(Ordering::Relaxed));
-                return Ok(self.case());
             }
-            return result.map(|_| None);
+            match result {
+                // Not to be raised later: these are true only now.
+                Ok(_) | Err(Interrupt::Unwinding | Interrupt::InCallback) => {}
+                Err(interrupt) => co.put_back(interrupt),
+            }
+            return Ok(self.case());
         }
     }
 
@@ -209,9 +207,12 @@ impl Waiter {
             && Hub::try_get().is_some_and(|here| ptr::eq(here, hub))
         {
             // SAFETY: a coroutine of this thread, which has a linked node in its frame.
-            let state = unsafe { &*co }.state.get();
-            if state != State::Parked {
-                return false;
+            let co = unsafe { &*co };
+            match co.state.get() {
+                State::Parked => {}
+                // A spurious wake-up: it will look whether it was given one.
+                State::Ready if co.wake.get() == Wake::Notified => {}
+                _ => return false,
             }
         }
         if self.several {
@@ -270,10 +271,10 @@ impl Claimed {
 impl WaitNode {
     /// A place for `waiter` in a list, as its case number `case`.
     #[inline]
-    pub(crate) fn new(waiter: &Waiter, case: usize) -> WaitNode {
+    pub(crate) const fn new(waiter: *const Waiter, case: usize) -> WaitNode {
         WaitNode {
-            waiter,
-            case,
+            waiter: Cell::new(waiter),
+            case: Cell::new(case),
             slot: Cell::new(ptr::null_mut()),
             prev: Cell::new(ptr::null()),
             next: Cell::new(ptr::null()),
@@ -312,6 +313,24 @@ impl WaitList {
         self.tail.set(node);
     }
 
+    /// Links `node` before all others.
+    ///
+    /// # Safety
+    /// As for [`WaitList::push_back`].
+    pub(crate) unsafe fn push_front(&self, node: &WaitNode) {
+        let head = self.head.get();
+        node.prev.set(ptr::null());
+        node.next.set(head);
+        node.linked.set(true);
+        if head.is_null() {
+            self.tail.set(node);
+        } else {
+            // SAFETY: linked nodes are valid.
+            unsafe { &*head }.prev.set(node);
+        }
+        self.head.set(node);
+    }
+
     /// Unlinks `node` if it is linked; says whether it was.
     ///
     /// # Safety
@@ -339,6 +358,12 @@ impl WaitList {
     /// The caller holds the primitive's lock.
     #[inline]
     pub(crate) fn claim_first(&self) -> Option<Claimed> {
+        self.claim_first_if(|_| true)
+    }
+
+    /// As [`WaitList::claim_first`], but stops at a waiter whose slot `wanted` says no to.
+    #[inline]
+    pub(crate) fn claim_first_if(&self, mut wanted: impl FnMut(*mut ()) -> bool) -> Option<Claimed> {
         loop {
             let node = self.head.get();
             if node.is_null() {
@@ -347,12 +372,66 @@ impl WaitList {
             // SAFETY: linked nodes and their waiters are valid; this one is unlinked before it is claimed, so that it is
             // not looked at any more once its waiter may go on.
             unsafe {
-                let (waiter, case, slot) = ((*node).waiter, (*node).case, (*node).slot.get());
+                let (waiter, case, slot) = ((*node).waiter.get(), (*node).case.get(), (*node).slot.get());
+                if !wanted(slot) {
+                    return None;
+                }
                 self.remove(&*node);
                 if (*waiter).claim(case) {
                     return Some(Claimed { waiter, slot });
                 }
             }
+        }
+    }
+
+    /// Takes out all waiters and claims those that can be.
+    ///
+    /// The caller holds the primitive's lock; what is returned needs it no more.
+    pub(crate) fn claim_all(&self) -> ClaimedAll {
+        let (mut first, mut last) = (ptr::null(), ptr::null::<WaitNode>());
+        let mut node = self.head.replace(ptr::null());
+        self.tail.set(ptr::null());
+        while !node.is_null() {
+            // SAFETY: linked nodes and their waiters are valid. A claimed waiter stays until it is woken, and so does its
+            // node, which is in no list any more: its link is free for this one.
+            unsafe {
+                let next = (*node).next.get();
+                (*node).linked.set(false);
+                if (*(*node).waiter.get()).claim((*node).case.get()) {
+                    (*node).next.set(ptr::null());
+                    if last.is_null() {
+                        first = node;
+                    } else {
+                        (*last).next.set(node);
+                    }
+                    last = node;
+                }
+                node = next;
+            }
+        }
+        ClaimedAll { first }
+    }
+}
+
+/// Waiters taken out of their list, first come first, who will go on once woken.
+#[must_use = "claimed waiters wait for their wake-up"]
+pub(crate) struct ClaimedAll {
+    first: *const WaitNode,
+}
+
+impl ClaimedAll {
+    /// Lets all of them go on, in order.
+    #[inline]
+    pub(crate) fn wake(self) {
+        let mut node = self.first;
+        while !node.is_null() {
+            // SAFETY: valid until its waiter is woken, which is after everything was read.
+            let claimed = unsafe {
+                let claimed = Claimed { waiter: (*node).waiter.get(), slot: (*node).slot.get() };
+                node = (*node).next.get();
+                claimed
+            };
+            claimed.wake();
         }
     }
 }

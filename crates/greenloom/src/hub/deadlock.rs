@@ -32,6 +32,11 @@ impl Hub {
             PATIENCE.set(patience.saturating_mul(2));
             return Some(patience);
         }
+        if !self.inject.is_empty() {
+            // The other thread's last act before it ended was a wake-up.
+            self.take_injected();
+            return None;
+        }
         PATIENCE.set(1000);
         let main = self.main();
         let report = self.report();

@@ -376,6 +376,7 @@ impl Hub {
         }
     }
 
+    /// Delivers what other threads have handed in.
     pub(crate) fn take_injected(&self) {
         if self.inject.is_empty() {
             return;
