@@ -140,6 +140,25 @@ overflows!(
     }
 );
 
+overflows!(guards_in_locked_memory, &[], "greenlet \"parser\" (#12) overflowed its stack of 256 KiB", || {
+    // Markers are refused there. Without the privilege it is an ordinary overflow.
+    // SAFETY: changes how later mappings behave.
+    unsafe { libc::mlockall(libc::MCL_FUTURE | libc::MCL_ONFAULT) };
+    on_stack(&prepared(), 256 << 10, too_deep);
+});
+
+overflows!(
+    a_task_is_called_by_its_name,
+    &[],
+    "greenlet \"tokenizer\" (#2) overflowed its stack of 64 KiB",
+    || {
+        let shallow = greenloom::spawn(|| black_box(recurse(20)));
+        shallow.join().unwrap();
+        let builder = greenloom::Builder::new().name("tokenizer").stack_size(64 << 10);
+        let _ = builder.spawn(|| black_box(recurse(u64::MAX))).unwrap().join();
+    }
+);
+
 overflows!(nobody_knows_the_name, &[], "a greenlet overflowed its stack of 1 MiB", || {
     overflow::install().unwrap();
     on_stack(&StackPool::new(), 1 << 20, too_deep);
