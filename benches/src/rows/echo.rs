@@ -28,6 +28,7 @@ const MANY: usize = 500;
 macro_rules! servers {
     ($measure:expr) => {
         &[
+            servers!(@one $measure, GREENLOOM),
             servers!(@one $measure, BARE_EPOLL),
             servers!(@one $measure, "bare io_uring"),
             servers!(@one $measure, "tokio"),

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use anyhow::Result;
 
 mod epoll;
+mod greenloom_tasks;
 mod may_tasks;
 mod monoio_tasks;
 mod smol_tasks;
@@ -24,6 +25,7 @@ pub const BARE_EPOLL: &str = "bare epoll";
 
 /// Every server.
 pub const SERVERS: &[EchoServer] = &[
+    EchoServer { name: "greenloom", serve: greenloom_tasks::serve },
     EchoServer { name: BARE_EPOLL, serve: epoll::serve },
     EchoServer { name: "bare io_uring", serve: uring::serve },
     EchoServer { name: "tokio", serve: tokio_tasks::serve },
