@@ -20,6 +20,11 @@ const SYSCALLS: &str = "syscalls_per_message";
 const USER_INSTRUCTIONS: &str = "user_instructions_per_message";
 const INSTRUCTIONS: &str = "instructions_per_message";
 
+/// The issue's 1.02, for user instructions alone. tokio's 1.06, measured where the counters are to be had, and its 976
+/// user instructions here beside the bare loop's 71 say that a message takes the kernel (976 - 1.06 * 71) / 0.06 =
+/// 15,000 instructions; 0.02 * (15,000 + 71) + 71 are left for greenloom.
+const USER_LIMIT: f64 = 372.0;
+
 /// Connections of the counting rows.
 const FEW: usize = 50;
 const MANY: usize = 500;
@@ -126,9 +131,10 @@ pub(super) const JOBS: [Job; 5] = [
             metric: USER_INSTRUCTIONS,
             unit: Unit::Count,
             baseline: BARE_EPOLL,
-            target: None,
+            target: Some(Target::AtMost(USER_LIMIT)),
             about: "Of the server, by cachegrind, so without the kernel's: what the runtime itself adds. The server \
-                    runs some fifty times slower than the client, so every turn of its loop finds all connections ready.",
+                    runs some fifty times slower than the client, so every turn of its loop finds all connections \
+                    ready. The limit is what 1.02 times the bare loop leaves, if a message takes the kernel 15,000.",
         }],
         runtimes: servers!(user_instructions),
         max_rounds: 1,
