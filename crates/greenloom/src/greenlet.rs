@@ -435,10 +435,19 @@ fn leave_with(hub: &Hub, me: &Coroutine, target: &Coroutine, transfer: Transfer)
 #[inline]
 fn leave(hub: &Hub, me: &Coroutine, target: &Coroutine) {
     me.state.set(State::Suspended);
-    // If nobody could switch back it is unwound. What it owns of its parent goes only then, as that may run
-    // destructors, which must not come between here and the switch.
-    let parent = if me.refs() == 1 && me.kind == Kind::Greenlet { doom(me) } else { None };
+    if me.refs() == 1 && me.kind == Kind::Greenlet {
+        return leave_for_good(hub, me, target);
+    }
     // SAFETY: suspended or just prepared, as the callers have seen to.
+    unsafe { hub.switch_to(me, target) };
+}
+
+/// Leaves a greenlet that nobody can switch back to: it will be unwound. What it owns of its parent goes only then, as that
+/// may run destructors, which must not come between here and the switch.
+#[cold]
+fn leave_for_good(hub: &Hub, me: &Coroutine, target: &Coroutine) {
+    let parent = doom(me);
+    // SAFETY: as in `leave`.
     unsafe { hub.switch_to(me, target) };
     if let Some(parent) = parent {
         release(parent);
