@@ -96,6 +96,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no dup3")]
     fn renewing_keeps_the_number_and_leaves_the_old_one_alone() {
         let eventfd = EventFd::new().expect("an eventfd");
         let shared = EventFd { fd: eventfd.fd.try_clone().expect("a duplicate, as fork makes one") };
