@@ -41,6 +41,7 @@ fn spawning_only_queues_and_tasks_begin_in_order() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "looks at the clock, and Miri is slow")]
 fn sleeps_run_side_by_side_and_end_in_order_of_their_length() {
     let log = Log::default();
     let began = Instant::now();
@@ -234,6 +235,7 @@ fn a_shield_keeps_a_kill_out_until_it_ends() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "three million steps")]
 fn tasks_have_names_and_stacks_of_the_size_asked_for() {
     let task = Builder::new()
         .name("deep")
@@ -250,6 +252,7 @@ fn tasks_have_names_and_stacks_of_the_size_asked_for() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "ten thousand threads")]
 fn ten_thousand_tasks_wait_at_once() {
     let tasks: Vec<_> = (0..10_000u32)
         .map(|i| {

@@ -158,14 +158,17 @@ impl Hub {
             fork_generation: Cell::new(fork::generation()),
         });
         hub.watch_eventfd()?;
-        let hub: &'static Hub = Box::leak(hub);
+        // The owner frees it in the end, for which a pointer made from a shared reference would not do.
+        let owned = NonNull::from(Box::leak(hub));
+        // SAFETY: it lives until its owner is dropped, at the end of the thread.
+        let hub: &'static Hub = unsafe { owned.as_ref() };
         let main: *const Coroutine = hub.header_only(Kind::Main).as_ptr();
         hub.main.set(main);
         hub.current.set(main);
         // SAFETY: just made; it lives as long as the hub.
         hub.list(unsafe { &*main });
         HUB.set(hub);
-        shutdown::own(hub);
+        shutdown::own(owned);
         Ok(hub)
     }
 

@@ -24,9 +24,9 @@ pub(super) struct Owner {
 }
 
 /// Ties `hub` to the calling thread.
-pub(super) fn own(hub: &'static Hub) {
+pub(super) fn own(hub: NonNull<Hub>) {
     // A thread that is already ending cannot own anything: the hub is leaked then.
-    let _ = OWNER.try_with(|owner| *owner.borrow_mut() = Some(Owner { hub: NonNull::from(hub) }));
+    let _ = OWNER.try_with(|owner| *owner.borrow_mut() = Some(Owner { hub }));
 }
 
 /// Ends the calling thread's hub now, while its thread-locals are still there.

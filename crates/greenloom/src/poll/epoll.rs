@@ -15,6 +15,9 @@ pub(crate) struct Events {
     list: Vec<libc::epoll_event>,
 }
 
+/// Out-of-band data, which wakes readers too. Miri's epoll does not know it.
+const PRIORITY: i32 = if cfg!(miri) { 0 } else { libc::EPOLLPRI };
+
 /// Events taken from the kernel at once. More are taken by the next wait.
 const CAPACITY: usize = 512;
 
@@ -26,7 +29,7 @@ impl Events {
     #[inline]
     pub(crate) fn iter(&self) -> impl Iterator<Item = Event> + '_ {
         const READ: u32 =
-            (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | libc::EPOLLPRI) as u32;
+            (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | PRIORITY) as u32;
         const WRITE: u32 = (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) as u32;
         const ENDED: u32 = (libc::EPOLLHUP | libc::EPOLLERR) as u32;
         const SHORT_READS: u32 = ENDED | (libc::EPOLLRDHUP | libc::EPOLLPRI) as u32;
@@ -73,9 +76,7 @@ impl Poller {
 
     fn control(&self, operation: i32, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
         let events = match interest {
-            Interest::Edges => {
-                libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET
-            }
+            Interest::Edges => libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | PRIORITY | libc::EPOLLET,
             Interest::Once { read, write } => {
                 // Not for urgent data, which a plain read does not give: one who waits and reads would spin.
                 let read = if read { libc::EPOLLIN | libc::EPOLLRDHUP } else { 0 };
