@@ -1,7 +1,7 @@
 //! Stacks for coroutines: where they come from, how large they are, what happens when one is too small.
 //!
-//! A [`Stack`] is a slot of a *slab*: a large mapping of equal slots ([`slab`], process-wide). The lowest pages of
-//! a slot are its guard ([`guard`]). Each hub keeps the slots that it is done with in a [`StackPool`] ([`pool`]),
+//! A [`Stack`] is a slot of a *slab*: a large mapping of equal slots (`slab`, process-wide). The lowest pages of
+//! a slot are its guard (`guard`). Each hub keeps the slots that it is done with in a [`StackPool`] (`pool`),
 //! most recent first, so that the next coroutine finds a stack whose top is still in the cache. Running into a
 //! guard ends the process with a message that names the greenlet ([`overflow`]).
 //!

@@ -1,7 +1,7 @@
 //! Stack overflow: the last words of a process.
 //!
 //! A coroutine that runs off its stack touches its guard, and the kernel sends SIGSEGV (or SIGBUS). The
-//! handler here runs on the thread's alternate stack, looks up the address among the [slabs](super::slab), says
+//! handler here runs on the thread's alternate stack, looks up the address among the slabs, says
 //! which greenlet it was and how large its stack is, and aborts. Any other fault goes to the handler that was
 //! there before: Rust's own, which reports the overflow of a thread's stack, or that of an embedder.
 //!
