@@ -24,6 +24,8 @@
 //! | `coroutine`, `context`, `stack` | a function with a stack of its own, the switch, the memory |
 
 #[cfg(not(loom))]
+mod block_on;
+#[cfg(not(loom))]
 #[doc(hidden)]
 pub mod context;
 #[cfg(not(loom))]
@@ -36,6 +38,10 @@ pub mod net;
 mod notify;
 #[cfg(not(loom))]
 mod poll;
+#[cfg(not(loom))]
+pub mod process;
+#[cfg(not(loom))]
+pub mod signal;
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub mod stack;
@@ -60,6 +66,8 @@ mod hub {
     pub(crate) mod inject;
 }
 
+#[cfg(not(loom))]
+pub use block_on::block_on;
 #[cfg(not(loom))]
 pub use coroutine::TaskId;
 #[cfg(not(loom))]

@@ -8,7 +8,7 @@
 use crate::coroutine::Coroutine;
 use crate::hub::Hub;
 use crate::hub::inject::{Inject, InjectNode};
-use crate::waiter::{Interrupt, WaitingOn, Wake};
+use crate::waiter::{Interrupt, Reach, WaitingOn, Wake};
 use std::cell::Cell;
 use std::ptr;
 use std::sync::Arc;
@@ -99,8 +99,10 @@ impl Notify {
         }
         let before = self.waiter.replace(hub.current());
         debug_assert!(before.is_null(), "two wait for one notification");
-        let _waiting = Waiting { notify: self, hub };
-        hub.external.set(hub.external.get() + 1);
+        // Whether something is under way that will come.
+        let external = usize::from(on.reach == Reach::World);
+        let _waiting = Waiting { notify: self, hub, external };
+        hub.external.set(hub.external.get() + external);
         hub.outside.wait(hub, on, deadline)
     }
 }
@@ -109,12 +111,13 @@ impl Notify {
 struct Waiting<'a> {
     notify: &'a Notify,
     hub: &'a Hub,
+    external: usize,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.notify.waiter.set(ptr::null());
-        self.hub.external.set(self.hub.external.get() - 1);
+        self.hub.external.set(self.hub.external.get() - self.external);
     }
 }
 

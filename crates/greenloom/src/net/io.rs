@@ -9,7 +9,7 @@ use crate::coroutine::Kind;
 use crate::hub::Hub;
 use crate::hub::clock::{Clock, NEVER, deadline_after, duration_ns};
 use crate::hub::io::{Direction, NotReady, OwnerId};
-use crate::waiter::{Reach, WaitingOn};
+use crate::waiter::{Reach, WaitingOn, Wake, park};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -95,12 +95,16 @@ impl Io {
         for (to, from) in [(&io.read_timeout, &self.read_timeout), (&io.write_timeout, &self.write_timeout)] {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        io.set_nonblocking(self.nonblocking.load(Ordering::Relaxed));
+        io.set_nonblocking(self.is_nonblocking());
         Ok(io)
     }
 
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
         self.nonblocking.store(nonblocking, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_nonblocking(&self) -> bool {
+        self.nonblocking.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -127,9 +131,8 @@ impl Io {
         }
     }
 
-    /// Reads or writes up to `len` bytes of a stream. `operation` is the system call, and gives its result.
-    ///
-    /// A result below `len` means that the next call would block, so that is not tried then.
+    /// Reads or writes up to `len` bytes of a stream. `operation` is the system call: it gives its result, and whether
+    /// one below `len` means that the next call would block, which then is not tried.
     #[inline]
     #[track_caller]
     pub(crate) fn transfer(
@@ -137,7 +140,7 @@ impl Io {
         direction: Direction,
         what: &'static str,
         len: usize,
-        mut operation: impl FnMut(RawFd) -> isize,
+        mut operation: impl FnMut(RawFd) -> (isize, bool),
     ) -> io::Result<usize> {
         let fd = self.fd.as_raw_fd();
         let hub = Hub::try_get();
@@ -149,15 +152,14 @@ impl Io {
         }
         loop {
             let source = hub.and_then(|hub| hub.sources.look(fd, self.owner));
-            if source.is_none_or(|source| source.may_try(direction))
-                || self.nonblocking.load(Ordering::Relaxed)
-            {
-                let done = operation(fd);
+            if source.is_none_or(|source| source.may_try(direction)) || self.is_nonblocking() {
+                let (done, telling) = operation(fd);
                 if done >= 0 {
                     let done = done as usize;
                     // The end of a stream drains nothing: the next read gives it again.
                     if done < len
                         && done > 0
+                        && telling
                         && let Some(source) = source
                     {
                         source.drained(direction);
@@ -210,7 +212,7 @@ impl Io {
         what: &'static str,
         deadline: &mut Deadline,
     ) -> io::Result<()> {
-        if self.nonblocking.load(Ordering::Relaxed) {
+        if self.is_nonblocking() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let at = match deadline.0 {
@@ -278,5 +280,23 @@ fn give_way(hub: &Hub) -> io::Result<()> {
     match co.take_interrupt() {
         Some(interrupt) => Err(interrupt.into_io_error()),
         None => Ok(()),
+    }
+}
+
+/// Lets `duration` pass before something is tried again that nothing tells about. An error only while unwinding.
+#[track_caller]
+pub(crate) fn pause(what: &'static str, duration: Duration) -> io::Result<()> {
+    let Some(hub) = Hub::try_get() else {
+        std::thread::sleep(duration);
+        return Ok(());
+    };
+    let on = WaitingOn::new(what, Reach::World);
+    let deadline = deadline_after(hub.clock.now(), duration).min(NEVER - 1);
+    loop {
+        match park(hub, on, deadline) {
+            Ok(Wake::TimedOut) => return Ok(()),
+            Ok(_) => {}
+            Err(interrupt) => return Err(interrupt.into_io_error()),
+        }
     }
 }

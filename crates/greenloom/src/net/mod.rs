@@ -38,91 +38,19 @@
 //! - After many calls in a row that did not have to wait, one lets the others run first.
 
 mod io;
+pub(crate) mod macros;
 mod native;
+mod patience;
 mod resolve;
 mod tcp_listener;
 mod tcp_stream;
+mod udp;
+pub mod unix;
+mod wait;
 
-pub(crate) use io::{Deadline, Io};
+pub(crate) use io::{Deadline, Io, pause};
 pub use resolve::ToSocketAddrs;
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
-
-/// The conversions that every socket type has, as std's do.
-///
-/// The type is a tuple struct of an [`Io`]; `$std` is std's type for the same.
-macro_rules! descriptor_traits {
-    ($type:ident, $std:ty) => {
-        impl $type {
-            /// std's type for the same descriptor, for what never waits.
-            #[inline]
-            fn view(&self) -> std::mem::ManuallyDrop<$std> {
-                use std::os::fd::{AsFd, AsRawFd, FromRawFd};
-                // SAFETY: the descriptor is open as long as `self`, which the caller keeps; it is not closed
-                // through the view.
-                std::mem::ManuallyDrop::new(unsafe { <$std>::from_raw_fd(self.0.as_fd().as_raw_fd()) })
-            }
-        }
-
-        impl std::os::fd::AsFd for $type {
-            fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-                self.0.as_fd()
-            }
-        }
-
-        impl std::os::fd::AsRawFd for $type {
-            fn as_raw_fd(&self) -> std::os::fd::RawFd {
-                std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&self.0))
-            }
-        }
-
-        impl std::os::fd::FromRawFd for $type {
-            unsafe fn from_raw_fd(fd: std::os::fd::RawFd) -> Self {
-                // SAFETY: what the caller promises.
-                Self::from(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) })
-            }
-        }
-
-        /// The descriptor becomes blocking again.
-        impl std::os::fd::IntoRawFd for $type {
-            fn into_raw_fd(self) -> std::os::fd::RawFd {
-                std::os::fd::IntoRawFd::into_raw_fd(self.0.into_fd())
-            }
-        }
-
-        /// The descriptor is made non-blocking.
-        impl From<std::os::fd::OwnedFd> for $type {
-            fn from(fd: std::os::fd::OwnedFd) -> Self {
-                $type($crate::net::Io::adopt(fd))
-            }
-        }
-
-        /// The descriptor becomes blocking again.
-        impl From<$type> for std::os::fd::OwnedFd {
-            fn from(socket: $type) -> Self {
-                socket.0.into_fd()
-            }
-        }
-
-        /// The descriptor is made non-blocking.
-        impl From<$std> for $type {
-            fn from(socket: $std) -> Self {
-                Self::from(std::os::fd::OwnedFd::from(socket))
-            }
-        }
-
-        /// The descriptor becomes blocking again.
-        impl From<$type> for $std {
-            fn from(socket: $type) -> Self {
-                Self::from(std::os::fd::OwnedFd::from(socket))
-            }
-        }
-
-        impl std::fmt::Debug for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                std::fmt::Debug::fmt(&*self.view(), f)
-            }
-        }
-    };
-}
-use descriptor_traits;
+pub use udp::UdpSocket;
+pub use wait::{about_to_close, wait_readable, wait_writable};

@@ -83,6 +83,11 @@ pub(super) fn send(fd: RawFd, buffer: &[u8]) -> isize {
 /// Buffers that one system call takes.
 const MOST_BUFFERS: usize = 1024;
 
+/// Those of them that one system call takes.
+pub(super) fn most<T>(buffers: &[T]) -> &[T] {
+    &buffers[..buffers.len().min(MOST_BUFFERS)]
+}
+
 /// `recvmsg` into several buffers, without control data; also gives the message's flags.
 pub(super) fn receive_vectored(fd: RawFd, buffers: &mut [io::IoSliceMut<'_>]) -> (isize, i32) {
     let mut message = message(buffers.as_mut_ptr().cast(), buffers.len());

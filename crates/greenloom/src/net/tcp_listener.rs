@@ -1,13 +1,14 @@
 //! TCP servers' sockets.
 
-use super::{Io, TcpStream, ToSocketAddrs, descriptor_traits, native, resolve};
+use super::macros::{descriptor_methods, descriptor_traits, std_view};
+use super::patience::{Pause, is_of_one_connection};
+use super::{Io, TcpStream, ToSocketAddrs, native, resolve};
 use crate::hub::io::Direction;
 use socket2::{Protocol, SockAddr, Type};
 use std::io;
 use std::iter::FusedIterator;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::time::Duration;
 
 /// A TCP socket that accepts connections, like [`std::net::TcpListener`].
 ///
@@ -18,12 +19,9 @@ use std::time::Duration;
 /// blocking, accepting blocks the thread.
 pub struct TcpListener(Io);
 
+std_view!(TcpListener, std::net::TcpListener);
 descriptor_traits!(TcpListener, std::net::TcpListener);
-
-/// First pause after an error of [`TcpListener::accept`] that repeats itself.
-const LEAST_PAUSE: Duration = Duration::from_millis(5);
-/// Longest such pause.
-const MOST_PAUSE: Duration = Duration::from_millis(100);
+descriptor_methods!(TcpListener);
 
 impl TcpListener {
     /// Listens on the first of the addresses that can be had. Port 0 has the system choose one
@@ -69,13 +67,10 @@ impl TcpListener {
     /// What `accept4` says, except for those cases. Trying again will not help.
     #[track_caller]
     pub fn accept_patiently(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let mut pause = LEAST_PAUSE;
+        let mut pause = Pause::new();
         loop {
             match self.accept() {
-                Err(error) if is_exhaustion(&error) => {
-                    crate::sleep(pause);
-                    pause = (pause * 2).min(MOST_PAUSE);
-                }
+                Err(error) if pause.after(&error) => pause.sleep()?,
                 Err(error) if is_of_one_connection(&error) => {}
                 result => return result,
             }
@@ -87,7 +82,7 @@ impl TcpListener {
     /// An error is an item like any other. After one that repeats itself, because the process, the system or its
     /// memory is full, the next `next` pauses first: 5 ms, growing to 100 ms.
     pub fn incoming(&self) -> Incoming<'_> {
-        Incoming { listener: self, pause: Duration::ZERO }
+        Incoming { listener: self, pause: Pause::new() }
     }
 
     /// The address that it listens on.
@@ -96,22 +91,6 @@ impl TcpListener {
     /// What `getsockname` says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.view().local_addr()
-    }
-
-    /// Another descriptor for the same socket.
-    ///
-    /// # Errors
-    /// If there is no descriptor.
-    pub fn try_clone(&self) -> io::Result<TcpListener> {
-        self.0.try_clone().map(TcpListener)
-    }
-
-    /// Takes the error that is pending on the socket.
-    ///
-    /// # Errors
-    /// What `getsockopt` says.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.view().take_error()
     }
 
     /// The hops that its packets may take.
@@ -128,15 +107,6 @@ impl TcpListener {
     /// What `setsockopt` says.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.view().set_ttl(ttl)
-    }
-
-    /// Has calls that would wait fail with `WouldBlock` instead. The descriptor itself is always non-blocking.
-    ///
-    /// # Errors
-    /// None; the signature is std's.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.0.set_nonblocking(nonblocking);
-        Ok(())
     }
 }
 
@@ -156,35 +126,12 @@ fn socket_address(address: &SockAddr) -> io::Result<SocketAddr> {
     address.as_socket().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not an IP address"))
 }
 
-/// Whether accepting fails as long as nobody gives something back.
-fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
-}
-
-/// Whether the error is of the connection that would have been accepted; Linux passes on what the network said of it.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::ECONNABORTED
-                | libc::ENETDOWN
-                | libc::EPROTO
-                | libc::ENOPROTOOPT
-                | libc::EHOSTDOWN
-                | libc::ENONET
-                | libc::EHOSTUNREACH
-                | libc::ENETUNREACH
-        )
-    )
-}
-
 /// Connections of a [`TcpListener`].
 #[derive(Debug)]
 #[must_use = "an iterator accepts nothing until it is asked"]
 pub struct Incoming<'a> {
     listener: &'a TcpListener,
-    /// Before the next one.
-    pause: Duration,
+    pause: Pause,
 }
 
 impl Iterator for Incoming<'_> {
@@ -192,14 +139,8 @@ impl Iterator for Incoming<'_> {
 
     #[track_caller]
     fn next(&mut self) -> Option<io::Result<TcpStream>> {
-        if !self.pause.is_zero() {
-            crate::sleep(self.pause);
-        }
-        let result = self.listener.accept();
-        self.pause = match &result {
-            Err(error) if is_exhaustion(error) => (self.pause * 2).clamp(LEAST_PAUSE, MOST_PAUSE),
-            _ => Duration::ZERO,
-        };
+        let result = self.pause.sleep().and_then(|()| self.listener.accept());
+        self.pause.note(result.as_ref().err());
         Some(result.map(|(stream, _)| stream))
     }
 }

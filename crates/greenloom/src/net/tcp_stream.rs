@@ -1,9 +1,12 @@
 //! TCP connections.
 
-use super::{Deadline, Io, ToSocketAddrs, descriptor_traits, native, resolve};
+use super::macros::{
+    descriptor_methods, descriptor_traits, read_traits, std_view, timeout_methods, write_traits,
+};
+use super::{Deadline, Io, ToSocketAddrs, native, resolve};
 use crate::hub::io::Direction;
 use socket2::{Protocol, SockAddr, Type};
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
@@ -12,7 +15,12 @@ use std::time::Duration;
 /// `Read` and `Write` are there for `&TcpStream`, too: one greenlet may read while another writes.
 pub struct TcpStream(Io);
 
+std_view!(TcpStream, std::net::TcpStream);
 descriptor_traits!(TcpStream, std::net::TcpStream);
+descriptor_methods!(TcpStream);
+timeout_methods!(TcpStream);
+read_traits!(TcpStream);
+write_traits!(TcpStream);
 
 impl TcpStream {
     pub(super) fn from_io(io: Io) -> TcpStream {
@@ -64,57 +72,15 @@ impl TcpStream {
         self.view().shutdown(how)
     }
 
-    /// Another descriptor for the same connection.
-    ///
-    /// # Errors
-    /// If there is no descriptor.
-    pub fn try_clone(&self) -> io::Result<TcpStream> {
-        self.0.try_clone().map(TcpStream)
-    }
-
-    /// How long a read may wait. `None`: as long as it takes.
-    ///
-    /// Belongs to this object, not to the socket as in std: a clone begins with the same and goes its own way.
-    ///
-    /// # Errors
-    /// `InvalidInput` if it is zero.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_timeout(Direction::Read, timeout)
-    }
-
-    /// How long a write may wait. `None`: as long as it takes.
-    ///
-    /// # Errors
-    /// As [`TcpStream::set_read_timeout`].
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_timeout(Direction::Write, timeout)
-    }
-
-    /// How long a read may wait.
-    ///
-    /// # Errors
-    /// None; the signature is std's.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.0.timeout(Direction::Read))
-    }
-
-    /// How long a write may wait.
-    ///
-    /// # Errors
-    /// None; the signature is std's.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.0.timeout(Direction::Write))
-    }
-
     /// Reads without taking.
     ///
     /// # Errors
     /// As `read`.
     #[track_caller]
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        // Not short of anything: what was peeked at is still there.
-        self.0
-            .transfer(Direction::Read, "TcpStream::peek", 0, |fd| native::receive(fd, buffer, libc::MSG_PEEK))
+        self.0.transfer(Direction::Read, "TcpStream::peek", 0, |fd| {
+            (native::receive(fd, buffer, libc::MSG_PEEK), false)
+        })
     }
 
     /// Whether small writes are sent at once (`TCP_NODELAY`).
@@ -149,21 +115,34 @@ impl TcpStream {
         self.view().set_ttl(ttl)
     }
 
-    /// Takes the error that is pending on the socket.
-    ///
-    /// # Errors
-    /// What `getsockopt` says.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.view().take_error()
+    #[inline]
+    #[track_caller]
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = buffer.len();
+        self.0.transfer(Direction::Read, "TcpStream::read", len, |fd| (native::receive(fd, buffer, 0), true))
     }
 
-    /// Has calls that would wait fail with `WouldBlock` instead. The descriptor itself is always non-blocking.
-    ///
-    /// # Errors
-    /// None; the signature is std's.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.0.set_nonblocking(nonblocking);
-        Ok(())
+    #[track_caller]
+    fn receive_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let len = buffers.iter().map(|buffer| buffer.len()).sum();
+        self.0.transfer(Direction::Read, "TcpStream::read", len, |fd| {
+            (native::receive_vectored(fd, buffers).0, true)
+        })
+    }
+
+    #[inline]
+    #[track_caller]
+    fn send(&self, buffer: &[u8]) -> io::Result<usize> {
+        let len = buffer.len();
+        self.0.transfer(Direction::Write, "TcpStream::write", len, |fd| (native::send(fd, buffer), true))
+    }
+
+    #[track_caller]
+    fn send_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        let len = native::most(buffers).iter().map(|buffer| buffer.len()).sum();
+        self.0.transfer(Direction::Write, "TcpStream::write", len, |fd| {
+            (native::send_vectored(fd, buffers), true)
+        })
     }
 }
 
@@ -183,69 +162,5 @@ fn connect(address: &SocketAddr, timeout: Option<Duration>) -> io::Result<TcpStr
             }
         }
         Err(error) => Err(error),
-    }
-}
-
-impl Read for &TcpStream {
-    #[inline]
-    #[track_caller]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.transfer(Direction::Read, "TcpStream::read", buffer.len(), |fd| native::receive(fd, buffer, 0))
-    }
-
-    #[track_caller]
-    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let len = buffers.iter().map(|buffer| buffer.len()).sum();
-        self.0.transfer(Direction::Read, "TcpStream::read", len, |fd| native::receive_vectored(fd, buffers).0)
-    }
-}
-
-impl Write for &TcpStream {
-    #[inline]
-    #[track_caller]
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.0.transfer(Direction::Write, "TcpStream::write", buffer.len(), |fd| native::send(fd, buffer))
-    }
-
-    #[track_caller]
-    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        let len = buffers.iter().map(|buffer| buffer.len()).sum();
-        self.0.transfer(Direction::Write, "TcpStream::write", len, |fd| native::send_vectored(fd, buffers))
-    }
-
-    #[inline]
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for TcpStream {
-    #[inline]
-    #[track_caller]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buffer)
-    }
-
-    #[track_caller]
-    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(buffers)
-    }
-}
-
-impl Write for TcpStream {
-    #[inline]
-    #[track_caller]
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        (&*self).write(buffer)
-    }
-
-    #[track_caller]
-    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(buffers)
-    }
-
-    #[inline]
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
