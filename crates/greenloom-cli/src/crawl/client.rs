@@ -50,7 +50,7 @@ pub(super) struct Answer {
     pub(super) location: Option<String>,
     pub(super) retry_after: Option<Duration>,
     /// The body, if it is a page (or a robots.txt); other bodies are not read.
-    pub(super) body: Vec<u8>,
+    pub(super) body: Option<Vec<u8>>,
     /// Whether the body was longer than allowed.
     pub(super) truncated: bool,
 }
@@ -133,7 +133,7 @@ fn head_of(response: &Response) -> Answer {
         charset: content_type.and_then(page::charset_of).map(str::to_owned),
         location: location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
         retry_after: text(header::RETRY_AFTER).and_then(|value| retry::retry_after(value, SystemTime::now())),
-        body: Vec::new(),
+        body: None,
         truncated: false,
     }
 }
@@ -141,11 +141,13 @@ fn head_of(response: &Response) -> Answer {
 fn read_body(response: Response, answer: &mut Answer, most: u64) -> Result<(), ureq::Error> {
     // The limit counts decompressed bytes, so a small answer cannot unfold without end.
     let mut reader = response.into_body().into_reader().take(most.saturating_add(1));
-    reader.read_to_end(&mut answer.body).map_err(ureq::Error::from)?;
-    if answer.body.len() as u64 > most {
+    let mut body = Vec::new();
+    reader.read_to_end(&mut body).map_err(ureq::Error::from)?;
+    if body.len() as u64 > most {
         answer.truncated = true;
-        answer.body.truncate(most.try_into().unwrap_or(usize::MAX));
+        body.truncate(most.try_into().unwrap_or(usize::MAX));
     }
+    answer.body = Some(body);
     Ok(())
 }
 

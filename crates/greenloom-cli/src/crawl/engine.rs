@@ -22,6 +22,8 @@ use crate::stop::{Cause, Stop};
 
 /// Longest sleep of the driver, so that progress is shown while nothing happens.
 const PLAIN_TICK: Duration = Duration::from_millis(500);
+/// Largest page, in bytes, that is read by the task that fetched it: that takes about a millisecond.
+const SMALL_PAGE: usize = 64 * 1024;
 
 /// Everything a crawl is told.
 pub(crate) struct Plan {
@@ -99,11 +101,24 @@ enum Event {
     Stop(Cause),
 }
 
+/// A page and its size in bytes.
+type SizedPage = (Page, u64);
+
+/// What a page says. A large one is read in the thread pool: it would hold up all other tasks.
+fn read_page(url: &Url, body: Vec<u8>, charset: Option<&str>) -> SizedPage {
+    let size = body.len() as u64;
+    if body.len() <= SMALL_PAGE {
+        return (page::parse(url, &body, charset), size);
+    }
+    let (url, charset) = (url.clone(), charset.map(str::to_owned));
+    (greenloom::offload(move || page::parse(&url, &body, charset.as_deref())), size)
+}
+
 /// What came of one request.
 struct Fetched {
     job: Job,
     /// The answer, with what its body says if that is a page.
-    answer: Result<(Answer, Option<Page>), Failure>,
+    answer: Result<(Answer, Option<SizedPage>), Failure>,
     elapsed: Duration,
 }
 
@@ -165,10 +180,9 @@ impl Engine<'_> {
             let Some(job) = &reply.lost else { return };
             let (answer, elapsed) = client.get(&job.url);
             let answer = answer.map(|mut answer| {
-                let body = std::mem::take(&mut answer.body);
                 let page =
-                    (!body.is_empty()).then(|| page::parse(&job.url, &body, answer.charset.as_deref()));
-                (Answer { body, ..answer }, page)
+                    answer.body.take().map(|body| read_page(&job.url, body, answer.charset.as_deref()));
+                (answer, page)
             });
             reply.send(answer, elapsed);
         });
@@ -191,7 +205,9 @@ impl Engine<'_> {
                     greenloom::sleep(retry::backoff(attempt, fastrand::f64()));
                     continue;
                 }
-                break answer.map(|answer| Rules::from_answer(answer.status, &answer.body));
+                break answer.map(|answer| {
+                    Rules::from_answer(answer.status, answer.body.as_deref().unwrap_or_default())
+                });
             };
             let _ = sender.send(Event::Robots(url, rules));
         });
@@ -248,18 +264,18 @@ impl Engine<'_> {
                 None => error = Some("redirects to something that cannot be fetched".to_owned()),
             }
         }
-        for link in page.iter().flat_map(|page| &page.links) {
+        for link in page.iter().flat_map(|(page, _)| &page.links) {
             self.frontier.link(link.clone(), &job);
         }
-        self.tally.bytes += answer.body.len() as u64;
+        self.tally.bytes += page.as_ref().map_or(0, |(_, size)| *size);
         self.record(&job, outcome, |record| {
             record.status = Some(answer.status);
             record.ms = ms;
-            record.bytes = page.as_ref().map(|_| answer.body.len() as u64);
+            record.bytes = page.as_ref().map(|(_, size)| *size);
             record.truncated = answer.truncated;
             record.content_type = answer.media_type.as_deref();
-            record.title = page.as_ref().map(|page| page.title.as_str());
-            record.links = page.as_ref().map(|page| page.links.len());
+            record.title = page.as_ref().map(|(page, _)| page.title.as_str());
+            record.links = page.as_ref().map(|(page, _)| page.links.len());
             record.location = answer.location.as_deref();
             record.error = error.as_deref();
         })
@@ -292,7 +308,7 @@ impl Engine<'_> {
         let total = self.frontier.taken() as u64;
         let Engine { progress, tally, frontier, last_url, .. } = self;
         progress.set(tally.done(), total, || {
-            format!("{} waiting, {} in flight, {last_url}", frontier.queued(), frontier.in_flight())
+            format!("{} waiting, {} in flight, {last_url:.20}", frontier.queued(), frontier.in_flight())
         });
     }
 }
@@ -304,7 +320,7 @@ struct Reply {
 }
 
 impl Reply {
-    fn send(&mut self, answer: Result<(Answer, Option<Page>), Failure>, elapsed: Duration) {
+    fn send(&mut self, answer: Result<(Answer, Option<SizedPage>), Failure>, elapsed: Duration) {
         if let Some(job) = self.lost.take() {
             // The driver is gone only when the crawl is over.
             let _ = self.sender.send(Event::Fetched(Box::new(Fetched { job, answer, elapsed })));

@@ -131,7 +131,7 @@ fn attempt(arguments: Arguments, console: &Console) -> Result<Exit, String> {
         let site =
             Site::start(Shape::WHOLE).map_err(|error| format!("cannot serve the embedded site: {error}"))?;
         console.line(format_args!(
-            "crawling the site that this program serves at {}: {} addresses, 20-50 ms away",
+            "crawling the built-in site at {}: {} addresses",
             site.url(),
             site.shape().pages(),
         ));

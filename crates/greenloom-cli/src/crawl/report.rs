@@ -197,19 +197,19 @@ impl Tally {
             (self.redirects, "redirects"),
             (self.http_errors, "HTTP errors"),
             (self.failed, "failed"),
-            (self.disallowed, "disallowed by robots.txt"),
+            (self.disallowed, "disallowed"),
         ];
         console.row("URLs", format_args!("{}: {}", output::grouped(self.done()), listed(&ends)));
         console.row(
             "requests",
             format_args!(
-                "{} in {} ({:.0}/s), at most {} at a time; {} retries, {} pauses asked for",
+                "{} in {} ({:.0}/s), {} at a time{}{}",
                 output::grouped(self.requests()),
                 output::duration(took),
                 self.requests() as f64 / seconds,
                 self.most_in_flight,
-                self.retries,
-                self.pauses,
+                if self.retries > 0 { format!(", {} retries", self.retries) } else { String::new() },
+                if self.pauses > 0 { format!(", {} pauses asked for", self.pauses) } else { String::new() },
             ),
         );
         let not_followed = listed(&[

@@ -13,8 +13,8 @@ const CONCURRENCY: usize = 32;
 pub(super) const CRAWL: Step = Step {
     title: "A crawl: one request at a time, then 32",
     story: &[
-        "The site is served by this very thread, 20 to 50 ms away. The crawler is the one of",
-        "`greenloom crawl`; its HTTP client is a plain blocking one.",
+        "The site is served by this very thread, 20 to 50 ms away. The HTTP client",
+        "is an ordinary blocking one, on greenloom's sockets.",
     ],
     show: |guide| match compare(guide) {
         Ok(check) => check,

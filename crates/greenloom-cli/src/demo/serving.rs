@@ -20,7 +20,7 @@ const ANY_PORT: &str = "127.0.0.1:0";
 
 pub(super) const ONE_THREAD: Step = Step {
     title: "A server and 500 clients on one thread",
-    story: &["Each client says hello ten times and gets it back in capitals: a thousand tasks, one thread."],
+    story: &["Each says hello ten times and gets it back in capitals: 1,000 tasks."],
     show: |guide| {
         checked(|| {
             let listener = TcpListener::bind(ANY_PORT)?;
@@ -40,7 +40,7 @@ pub(super) const ONE_THREAD: Step = Step {
 
 pub(super) const HUB_PER_CORE: Step = Step {
     title: "The same server with one hub per core",
-    story: &["Each hub is a thread with its own listener on one port; the kernel deals the clients out."],
+    story: &["A thread, a hub and a listener per core; the kernel deals clients out."],
     show: |guide| {
         checked(|| {
             let cores = thread::available_parallelism().map_or(2, usize::from);
@@ -73,7 +73,7 @@ fn check(guide: &Guide, report: &Report, shared: &Arc<Shared>) -> Check {
         report.took,
         &format!("{}/s", output::grouped(report.rate() as u64)),
     );
-    guide.say(format_args!("round trip               {}", output::quantiles(&report.round_trips)));
+    guide.say(format_args!("round trips: {}", output::quantiles(&report.round_trips)));
     for (error, count) in &report.errors {
         guide.say(format_args!("{count} x {error}"));
     }

@@ -38,7 +38,7 @@ pub(super) const EAT_AND_PLAY: Step = Step {
 
 pub(super) const VALUE: Step = Step {
     title: "What a task leaves behind",
-    story: &["join() waits for a task and gives its value; a task that was killed gives an error instead."],
+    story: &["join() gives a task's value, or an error if it was killed."],
     show: |guide| {
         let answer = greenloom::spawn(|| {
             greenloom::sleep(Duration::from_millis(50));
@@ -66,7 +66,7 @@ fn shown<T: std::fmt::Debug>(result: &Result<T, JoinError>) -> String {
 
 pub(super) const TEN: Step = Step {
     title: "Ten tasks of 0.2 s each",
-    story: &["Called one after the other, then spawned and joined together. The function is the same."],
+    story: &["Called one after the other, then spawned: the function is the same."],
     show: |guide| {
         let task = |number: u32| {
             greenloom::sleep(NAP);

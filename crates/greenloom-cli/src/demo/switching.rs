@@ -20,8 +20,8 @@ const ROUNDS: usize = 5;
 pub(super) const NOTHING_GAINED: Step = Step {
     title: "Switching alone gains nothing",
     story: &[
-        "Two jobs of pure computation, one after the other, and then as two coroutines that switch",
-        "to each other after every piece. One thread does the same work, and the switches on top.",
+        "Two jobs of pure computation: one after the other, then as coroutines",
+        "that switch to each other after every piece.",
     ],
     show: |guide| {
         let (serial, expected) = best(one_after_the_other);
@@ -87,9 +87,7 @@ fn best<T>(work: impl Fn() -> T) -> (Duration, T) {
 
 pub(super) const EAT_AND_PLAY: Step = Step {
     title: "Eat and play, by explicit switches",
-    story: &[
-        "The first switch to a coroutine starts it with a value; a later one goes on where it left off.",
-    ],
+    story: &["The first switch starts a coroutine with a value; the next goes on from there."],
     show: |guide| {
         let diary = Diary { guide: *guide, lines: Rc::default() };
         let play = Greenlet::new({
@@ -110,11 +108,13 @@ pub(super) const EAT_AND_PLAY: Step = Step {
                 "full"
             }
         });
-        let mut said = Vec::new();
-        said.push(eat.switch("an apple"));
-        said.push(play.switch("a ball"));
-        said.push(eat.switch("bon appetit"));
-        said.push(play.switch("bedtime"));
+        // In this order: each switch comes back before the next is made.
+        let said = [
+            eat.switch("an apple"),
+            play.switch("a ball"),
+            eat.switch("bon appetit"),
+            play.switch("bedtime"),
+        ];
         diary.note(format!("main  got back: {}", said.join(", ")));
         let order: Vec<String> =
             diary.lines.borrow().iter().map(|line| line.chars().take(4).collect()).collect();
@@ -122,7 +122,7 @@ pub(super) const EAT_AND_PLAY: Step = Step {
             && said == ["had a bite", "well played", "full", "tired"]
             && eat.is_dead()
             && play.is_dead();
-        Check::new(passed, "each went on where it had left off, with the value it was sent")
+        Check::new(passed, "each went on where it had left off")
     },
 };
 
@@ -142,7 +142,7 @@ impl Diary {
 
 pub(super) const TWENTY: Step = Step {
     title: "Twenty tasks, switched by hand",
-    story: &["A scheduler is a list and a loop. This one gives each task a turn until all have ended."],
+    story: &["A scheduler is a list and a loop: each gets a turn until all have ended."],
     show: |guide| {
         let turns = Rc::new(RefCell::new(Vec::new()));
         let tasks: Vec<Greenlet<usize>> = (0..TASKS)

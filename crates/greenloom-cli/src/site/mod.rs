@@ -94,7 +94,7 @@ impl Site {
             }
         }
         Ok(format!(
-            "all {} addresses found, each once; {recovered} failures retried; nothing forbidden touched",
+            "all {} addresses found once, {recovered} failures retried, robots.txt obeyed",
             open.len(),
         ))
     }
