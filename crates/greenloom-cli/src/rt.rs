@@ -1,4 +1,4 @@
-//! What the program needs of the runtime and the core does not have yet: groups, hubs in threads, signals.
+//! What the program needs of the runtime and the core does not have yet: groups and hubs in threads.
 //!
 //! Temporary: each part has the name and shape of the core's own and goes when that lands.
 
@@ -86,25 +86,5 @@ pub(crate) struct RemoteJoinHandle<T>(Receiver<Result<T, JoinError>>);
 impl<T> RemoteJoinHandle<T> {
     pub(crate) fn join(self) -> Result<T, JoinError> {
         self.0.recv().unwrap_or(Err(JoinError::Killed))
-    }
-}
-
-/// Signals, received by a task.
-pub(crate) struct Signals(Receiver<i32>);
-
-impl Signals {
-    pub(crate) fn new(signals: &[i32]) -> io::Result<Signals> {
-        let mut signals = signal_hook::iterator::Signals::new(signals)?;
-        let (sender, receiver) = channel::unbounded();
-        thread::Builder::new().spawn(move || {
-            for signal in signals.forever() {
-                let _ = sender.send(signal);
-            }
-        })?;
-        Ok(Signals(receiver))
-    }
-
-    pub(crate) fn recv(&self) -> i32 {
-        self.0.recv().unwrap_or(0)
     }
 }

@@ -6,7 +6,7 @@
 use std::process;
 use std::sync::{Arc, OnceLock};
 
-use crate::rt::Signals;
+use greenloom::signal::Signals;
 use greenloom::sync::Event;
 use rustix::process::Signal;
 

@@ -10,8 +10,6 @@ use greenloom::net::{TcpListener, TcpStream};
 /// Longest request head, in bytes.
 const HEAD_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
-/// Pause after a failed accept, so that lasting trouble (no free descriptors) does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// An answer to a GET request.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,17 +25,13 @@ pub(super) struct Answer {
 /// Serves `listener` until the calling task is killed; its connections end with it.
 pub(super) fn serve(listener: &TcpListener, answer: Rc<impl Fn(&str) -> Answer + 'static>) {
     let connections = Group::new();
-    loop {
-        match listener.accept() {
-            Ok((stream, _)) => {
-                let answer = answer.clone();
-                connections.spawn(move || {
-                    // A client that hangs up is no trouble of the site's.
-                    let _ = connection(stream, &*answer);
-                });
-            }
-            Err(_) => greenloom::sleep(ACCEPT_PAUSE),
-        }
+    // Ends only with an error that would come again at once: the site is then gone, and its crawler says so.
+    while let Ok((stream, _)) = listener.accept_patiently() {
+        let answer = answer.clone();
+        connections.spawn(move || {
+            // A client that hangs up is no trouble of the site's.
+            let _ = connection(stream, &*answer);
+        });
     }
 }
 
