@@ -200,20 +200,28 @@ impl Waiter {
         self.claimed.load(Ordering::Acquire).checked_sub(1)
     }
 
+    /// Whether it goes on for another reason than its wake-up. Can be seen on its own thread only.
+    #[inline]
+    fn is_leaving(&self) -> bool {
+        let Target::Coroutine { hub, co } = self.target else { return false };
+        if !Hub::try_get().is_some_and(|here| ptr::eq(here, hub)) {
+            return false;
+        }
+        // SAFETY: a coroutine of this thread, which has a linked node in its frame.
+        let co = unsafe { &*co };
+        match co.state.get() {
+            State::Parked => false,
+            // After a spurious wake-up it will look whether it was given a real one.
+            State::Ready => co.wake.get() != Wake::Notified,
+            _ => true,
+        }
+    }
+
     /// Says that `case` will wake it, if nobody else will and it is not leaving.
     #[inline]
     fn claim(&self, case: usize) -> bool {
-        if let Target::Coroutine { hub, co } = self.target
-            && Hub::try_get().is_some_and(|here| ptr::eq(here, hub))
-        {
-            // SAFETY: a coroutine of this thread, which has a linked node in its frame.
-            let co = unsafe { &*co };
-            match co.state.get() {
-                State::Parked => {}
-                // A spurious wake-up: it will look whether it was given one.
-                State::Ready if co.wake.get() == Wake::Notified => {}
-                _ => return false,
-            }
+        if self.is_leaving() {
+            return false;
         }
         if self.several {
             self.claimed.compare_exchange(0, case + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok()
@@ -358,12 +366,6 @@ impl WaitList {
     /// The caller holds the primitive's lock.
     #[inline]
     pub(crate) fn claim_first(&self) -> Option<Claimed> {
-        self.claim_first_if(|_| true)
-    }
-
-    /// As [`WaitList::claim_first`], but stops at a waiter whose slot `wanted` says no to.
-    #[inline]
-    pub(crate) fn claim_first_if(&self, mut wanted: impl FnMut(*mut ()) -> bool) -> Option<Claimed> {
         loop {
             let node = self.head.get();
             if node.is_null() {
@@ -373,9 +375,6 @@ impl WaitList {
             // not looked at any more once its waiter may go on.
             unsafe {
                 let (waiter, case, slot) = ((*node).waiter.get(), (*node).case.get(), (*node).slot.get());
-                if !wanted(slot) {
-                    return None;
-                }
                 self.remove(&*node);
                 if (*waiter).claim(case) {
                     return Some(Claimed { waiter, slot });
@@ -384,42 +383,78 @@ impl WaitList {
         }
     }
 
-    /// Takes out all waiters and claims those that can be.
+    /// Takes out those that are leaving; how many there were.
     ///
-    /// The caller holds the primitive's lock; what is returned needs it no more.
-    pub(crate) fn claim_all(&self) -> ClaimedAll {
-        let (mut first, mut last) = (ptr::null(), ptr::null::<WaitNode>());
-        let mut node = self.head.replace(ptr::null());
-        self.tail.set(ptr::null());
+    /// The caller holds the primitive's lock.
+    pub(crate) fn remove_leaving(&self) -> usize {
+        let (mut node, mut removed) = (self.head.get(), 0);
         while !node.is_null() {
-            // SAFETY: linked nodes and their waiters are valid. A claimed waiter stays until it is woken, and so does its
-            // node, which is in no list any more: its link is free for this one.
+            // SAFETY: linked nodes and their waiters are valid.
             unsafe {
                 let next = (*node).next.get();
-                (*node).linked.set(false);
-                if (*(*node).waiter.get()).claim((*node).case.get()) {
-                    (*node).next.set(ptr::null());
-                    if last.is_null() {
-                        first = node;
-                    } else {
-                        (*last).next.set(node);
-                    }
-                    last = node;
+                if (*(*node).waiter.get()).is_leaving() {
+                    self.remove(&*node);
+                    removed += 1;
                 }
                 node = next;
             }
         }
-        ClaimedAll { first }
+        removed
+    }
+
+    /// Takes out all waiters and claims those that can be.
+    ///
+    /// The caller holds the primitive's lock; what is returned needs it no more.
+    #[inline]
+    pub(crate) fn claim_all(&self) -> ClaimedAll {
+        self.claim_while(|_, _| true)
+    }
+
+    /// Takes out the waiters at the head, as long as `wanted` says yes to one's slot and the number claimed so far,
+    /// and claims those that can be.
+    ///
+    /// The caller holds the primitive's lock; what is returned needs it no more.
+    pub(crate) fn claim_while(&self, wanted: impl Fn(*mut (), usize) -> bool) -> ClaimedAll {
+        let mut all = ClaimedAll::none();
+        let mut last: *const WaitNode = ptr::null();
+        loop {
+            let node = self.head.get();
+            // SAFETY: linked nodes and their waiters are valid. A claimed waiter stays until it is woken, and so does its
+            // node, which is in no list any more: its link is free for this chain.
+            unsafe {
+                if node.is_null() || !wanted((*node).slot.get(), all.count) {
+                    return all;
+                }
+                self.remove(&*node);
+                if !(*(*node).waiter.get()).claim((*node).case.get()) {
+                    continue;
+                }
+                (*node).next.set(ptr::null());
+                if last.is_null() {
+                    all.first = node;
+                } else {
+                    (*last).next.set(node);
+                }
+            }
+            last = node;
+            all.count += 1;
+        }
     }
 }
 
-/// Waiters taken out of their list, first come first, who will go on once woken.
+/// Waiters taken out of their list, who will go on once woken.
 #[must_use = "claimed waiters wait for their wake-up"]
 pub(crate) struct ClaimedAll {
     first: *const WaitNode,
+    pub(crate) count: usize,
 }
 
 impl ClaimedAll {
+    /// Nobody.
+    pub(crate) const fn none() -> ClaimedAll {
+        ClaimedAll { first: ptr::null(), count: 0 }
+    }
+
     /// Lets all of them go on, in order.
     #[inline]
     pub(crate) fn wake(self) {

@@ -75,14 +75,19 @@ fn it_wakes_other_hubs_and_plain_threads() {
 
 #[test]
 fn a_plain_thread_can_time_out_and_be_woken() {
-    let event = Arc::new(Event::new());
+    let events: Arc<[Event; 2]> = Arc::new([Event::new(), Event::new()]);
     let thread = std::thread::spawn({
-        let event = event.clone();
-        move || (event.wait_timeout(MS), event.wait_timeout(Duration::from_secs(60)))
+        let events = events.clone();
+        move || {
+            assert!(!events[0].wait_timeout(MS));
+            events[1].set();
+            events[0].wait_timeout(Duration::from_secs(60))
+        }
     });
-    sleep(10 * MS);
-    event.set();
-    assert_eq!(thread.join().unwrap(), (false, true));
+    events[1].wait();
+    sleep(MS);
+    events[0].set();
+    assert!(thread.join().unwrap());
 }
 
 /// Hubs ping each other through a pair of events, with timeouts that often come at the same moment.

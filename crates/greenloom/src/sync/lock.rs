@@ -57,15 +57,6 @@ impl<T> Lock<T> {
             }
         }
     }
-
-    /// The value, when nobody else can have it.
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.value.get_mut()
-    }
-
-    pub(crate) fn into_inner(self) -> T {
-        self.value.into_inner()
-    }
 }
 
 impl<T> Deref for Guard<'_, T> {

@@ -6,14 +6,24 @@
 //!
 //! docs/design/primitives.md says how they work and what they cost.
 
+mod async_result;
+mod barrier;
 pub mod channel;
+mod condvar;
 mod event;
 mod lock;
 mod mutex;
+mod reentrant;
+mod rwlock;
 mod semaphore;
 #[cfg(test)]
 mod tests;
 
+pub use async_result::AsyncResult;
+pub use barrier::{Barrier, BarrierWaitResult};
+pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::Event;
 pub use mutex::{Mutex, MutexGuard};
+pub use reentrant::{ReentrantLock, ReentrantLockGuard};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{Semaphore, SemaphoreGuard};

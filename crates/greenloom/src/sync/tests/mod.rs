@@ -3,9 +3,13 @@
 //! Each runs on a hub of its own with virtual time, many times, with ready greenlets in a different order each time. The
 //! hub knows that no other thread exists, so a lost wake-up is a deadlock, which panics with who waits on what.
 
+mod barrier;
 mod channel;
+mod condvar;
 mod event;
 mod mutex;
+mod reentrant;
+mod rwlock;
 mod semaphore;
 
 use crate::hub::{Hub, Options};
