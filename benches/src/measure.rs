@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::stats::Spread;
+
 /// Nanoseconds of wall time for one operation.
 pub const OP_NS: &str = "op_ns";
 /// Nanoseconds of CPU time, user and system, of all the process's threads, for one operation.
@@ -81,53 +83,55 @@ impl Started {
 /// [`per_op`] asks for multiples of this many operations, so that rows can deal them out in batches.
 const STEP: u64 = 200;
 
-/// Runs of which [`per_op`] takes the median, so that an interruption costs one of them only.
-const RUNS: u32 = 5;
+/// A run should last this long: less than a scheduler's slice, so that on a busy machine many are left alone.
+const RUN: Duration = Duration::from_millis(3);
 
-/// Runs `work(n)` with growing `n` until a few such runs fill `plan.time`, and reports the median of those per
-/// operation.
+/// Finds the `n` for which `work(n)` lasts [`RUN`], repeats that until `plan.time` is over, and reports the lower
+/// quartile of the runs per operation. The runs that something else interrupted lie above it.
 pub fn per_op(plan: &Plan, mut work: impl FnMut(u64) -> Result<Span>) -> Result<Sample> {
     let mut n: u64 = STEP;
-    let probe = plan.time / RUNS / 4;
     let mut span = work(n)?;
-    while span.wall < probe {
+    while span.wall < RUN / 4 {
         n = n.saturating_mul(4);
         span = work(n)?;
     }
-    let scale = (plan.time / RUNS).as_secs_f64() / span.wall.as_secs_f64();
-    n = ((n as f64 * scale) as u64).max(n) / STEP * STEP;
-    let mut spans = (0..RUNS).map(|_| work(n)).collect::<Result<Vec<Span>>>()?;
-    spans.sort_by_key(|span| span.wall);
-    let span = spans[spans.len() / 2];
+    let scale = RUN.as_secs_f64() / span.wall.as_secs_f64();
+    n = ((n as f64 * scale) as u64).max(STEP) / STEP * STEP;
+    let (mut walls, mut cpus) = (Vec::new(), Vec::new());
+    let end = Instant::now() + plan.time;
+    while walls.len() < 5 || Instant::now() < end {
+        let span = work(n)?;
+        walls.push(span.wall.as_nanos() as f64 / n as f64);
+        cpus.push(span.cpu.as_nanos() as f64 / n as f64);
+    }
+    let quartile = |times: Vec<f64>| Spread::of(times).map_or(f64::NAN, |spread| spread.q1);
     Ok(Sample::default()
-        .with(OP_NS, span.wall.as_nanos() as f64 / n as f64)
-        .with(CPU_NS, span.cpu.as_nanos() as f64 / n as f64)
+        .with(OP_NS, quartile(walls))
+        .with(CPU_NS, quartile(cpus))
         .with(RSS, resident_bytes()? as f64))
 }
 
 /// CPU time of this process so far, user and system, all threads.
 pub fn cpu_time() -> Duration {
-    // SAFETY: rusage is plain data, for which all zeroes is a valid value.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: `usage` is a writable rusage for the whole call.
-    let rc = unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut usage) };
-    assert_eq!(rc, 0, "getrusage cannot fail with RUSAGE_SELF");
-    let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
-    time(usage.ru_utime) + time(usage.ru_stime)
+    clock(libc::CLOCK_PROCESS_CPUTIME_ID).expect("a process has a CPU clock")
 }
 
 /// CPU time so far of another process that this user may look at.
 pub fn cpu_time_of(pid: u32) -> Result<Duration> {
-    let mut clock: libc::clockid_t = 0;
-    // SAFETY: `clock` is writable for the whole call.
-    let rc = unsafe { libc::clock_getcpuclockid(pid as libc::pid_t, &mut clock) };
+    let mut id: libc::clockid_t = 0;
+    // SAFETY: `id` is writable for the whole call.
+    let rc = unsafe { libc::clock_getcpuclockid(pid as libc::pid_t, &mut id) };
     if rc != 0 {
         return Err(std::io::Error::from_raw_os_error(rc)).context("clock_getcpuclockid");
     }
+    clock(id).context("clock_gettime of a process")
+}
+
+fn clock(id: libc::clockid_t) -> std::io::Result<Duration> {
     let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `ts` is writable for the whole call.
-    if unsafe { libc::clock_gettime(clock, &mut ts) } != 0 {
-        return Err(std::io::Error::last_os_error()).context("clock_gettime of a process");
+    if unsafe { libc::clock_gettime(id, &mut ts) } != 0 {
+        return Err(std::io::Error::last_os_error());
     }
     Ok(Duration::new(ts.tv_sec as u64, ts.tv_nsec as u32))
 }

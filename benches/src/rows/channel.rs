@@ -1,9 +1,11 @@
 //! Channel round trip: a value to another task on the same thread, and one back.
 //!
-//! Bounded channels of one place wherever a runtime has them; may has only unbounded ones. The threads are for
+//! Bounded channels of one place wherever a runtime has them; may has only unbounded ones. greenloom's second line
+//! hands the value over with no place at all. The threads are for
 //! scale: they pay for two wake-ups by the kernel.
 
 use anyhow::Result;
+use greenloom::sync::channel::{Receiver, Sender};
 
 use super::{GREENLOOM, Job, Row, Runtime, Target, Unit};
 use crate::measure::{OP_NS, Plan, Sample, Span, per_op};
@@ -20,6 +22,8 @@ pub(super) const JOB: Job = Job {
         about: "A u64 sent to a task that sends it back: two sends, two receives, two switches.",
     }],
     runtimes: &[
+        Runtime { name: GREENLOOM, run: greenloom_bounded },
+        Runtime { name: "greenloom rendezvous", run: greenloom_rendezvous },
         Runtime { name: "smol", run: smol_bounded },
         Runtime { name: "tokio", run: tokio_bounded },
         Runtime { name: "may", run: may_unbounded },
@@ -28,6 +32,37 @@ pub(super) const JOB: Job = Job {
     max_rounds: 9,
     slow: false,
 };
+
+fn greenloom_bounded(plan: &Plan) -> Result<Sample> {
+    greenloom_round_trips(plan, || greenloom::sync::channel::bounded(1))
+}
+
+fn greenloom_rendezvous(plan: &Plan) -> Result<Sample> {
+    greenloom_round_trips(plan, greenloom::sync::channel::rendezvous)
+}
+
+fn greenloom_round_trips(plan: &Plan, channel: impl Fn() -> (Sender<u64>, Receiver<u64>)) -> Result<Sample> {
+    per_op(plan, |n| {
+        let (there, inbox) = channel();
+        let (back, replies) = channel();
+        let echo = greenloom::spawn(move || {
+            while let Ok(value) = inbox.recv() {
+                back.send(value).expect("the asker is there");
+            }
+        });
+        let ask = greenloom::spawn(move || {
+            let span = Span::start();
+            for value in 0..n {
+                there.send(value).expect("the echo is there");
+                assert_eq!(replies.recv(), Ok(value));
+            }
+            span.stop()
+        });
+        let span = ask.join().expect("the asker panicked");
+        echo.join().expect("the echo panicked");
+        Ok(span)
+    })
+}
 
 fn smol_bounded(plan: &Plan) -> Result<Sample> {
     let executor = smol::LocalExecutor::new();
