@@ -13,6 +13,7 @@ use crate::hub::Hub;
 use crate::hub::ready::ReadyNode;
 use crate::stack::{Stack, StackSize};
 use crate::task::local::Values;
+use crate::testing;
 use crate::waiter::{Interrupt, LocalWaiters, WaitingOn, Wake};
 use std::any::{Any, TypeId};
 use std::cell::{Cell, UnsafeCell};
@@ -135,6 +136,8 @@ struct Extra {
     /// What the hub calls once it is done.
     links: Vec<Box<dyn FnOnce()>>,
     locals: Values,
+    /// A test counts its parks.
+    watched: bool,
 }
 
 impl Coroutine {
@@ -267,13 +270,23 @@ impl Coroutine {
         self.extra().is_some_and(|extra| !extra.interrupts.is_empty())
     }
 
-    /// Takes the oldest interrupt that may be raised now.
+    /// Takes the oldest interrupt that may be raised now. Called wherever one can arrive.
     #[inline]
     pub(crate) fn take_interrupt(&self) -> Option<Interrupt> {
-        if !self.has_interrupts() || self.shields.get() > 0 {
+        let extra = self.extra()?;
+        if extra.interrupts.is_empty() && !extra.watched || self.shields.get() > 0 {
             return None;
         }
-        self.take_any_interrupt()
+        if extra.watched {
+            testing::at_park(self).or_else(|| self.take_any_interrupt())
+        } else {
+            self.take_any_interrupt()
+        }
+    }
+
+    /// Makes it the one whose parks a test counts.
+    pub(crate) fn watch(&self) {
+        self.extra_mut().watched = true;
     }
 
     /// Takes the oldest interrupt, shielded or not.

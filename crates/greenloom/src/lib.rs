@@ -50,6 +50,8 @@ pub mod sync;
 #[cfg(not(loom))]
 mod task;
 #[cfg(not(loom))]
+pub mod testing;
+#[cfg(not(loom))]
 mod thread_pool;
 #[cfg(not(loom))]
 mod wait_list;
@@ -70,6 +72,8 @@ mod hub {
 pub use block_on::block_on;
 #[cfg(not(loom))]
 pub use coroutine::TaskId;
+#[cfg(not(loom))]
+pub use hub::report::dump;
 #[cfg(not(loom))]
 pub use stack::set_default_size as set_default_stack_size;
 #[cfg(not(loom))]

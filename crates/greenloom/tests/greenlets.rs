@@ -172,3 +172,104 @@ fn float_control_and_deep_frames_survive_switches() {
     assert_eq!(g.switch(100), 7);
     assert_eq!(g.switch(1), 101);
 }
+
+#[test]
+fn an_unstarted_parent_that_takes_over_uses_one_stack() {
+    greenloom::testing::Builder::new().run(|| {
+        greenloom::testing::assert_no_leaks(|| {
+            for _ in 0..10 {
+                let outer = Greenlet::new(|n: i32| n + 100);
+                let inner = Greenlet::with_parent(&outer, |n: i32| n + 10);
+                assert_eq!(inner.switch(1), 111);
+            }
+        });
+    });
+}
+
+/// Tries everything that a destructor should not when it runs at the end of a greenlet.
+struct Nasty {
+    main: Greenlet<u32>,
+    log: Rc<RefCell<Vec<bool>>>,
+}
+
+impl Drop for Nasty {
+    fn drop(&mut self) {
+        let slept = catch_unwind(|| greenloom::sleep(std::time::Duration::from_millis(1))).is_ok();
+        let switched = self.main.try_switch(9).is_ok();
+        let other = Greenlet::new(|n: u32| n);
+        let began = other.try_switch(1).is_ok();
+        self.log.borrow_mut().push(slept || switched || began);
+        greenloom::yield_now();
+    }
+}
+
+#[test]
+fn destructors_that_run_when_a_greenlet_ends_may_not_switch() {
+    let log: Rc<RefCell<Vec<bool>>> = Rc::default();
+    let nasty = || Nasty { main: greenlet::current(), log: log.clone() };
+    // Its parent was never run, and goes with it.
+    let main = greenlet::current::<u32>();
+    let inner: Rc<RefCell<Option<Greenlet<u32>>>> = Rc::default();
+    let held = nasty();
+    let outer = Greenlet::new(move |n: u32| {
+        drop(held);
+        n
+    });
+    let g = Greenlet::with_parent(&outer, {
+        let (inner, main) = (inner.clone(), main.clone());
+        move |_: u32| {
+            inner.borrow_mut().take();
+            main.switch(1);
+            unreachable!("nobody can switch back")
+        }
+    });
+    drop(outer);
+    *inner.borrow_mut() = Some(g.clone());
+    let first = inner.borrow().clone().unwrap();
+    drop(g);
+    assert_eq!(first.switch(0), 1);
+    drop(first);
+    greenloom::sleep(std::time::Duration::from_millis(1));
+    assert_eq!(log.borrow().len(), 1);
+    // The result has no taker: the parent is parked by the hub.
+    let parked = greenloom::spawn({
+        let (log, main) = (log.clone(), main);
+        move || {
+            let me = greenlet::current::<u32>();
+            let g = Greenlet::with_parent(&me, move |n: u32| {
+                greenloom::sleep(std::time::Duration::from_millis(2));
+                let _held = Nasty { main, log };
+                n
+            });
+            // Comes back because it is killed.
+            drop(catch_unwind(AssertUnwindSafe(|| g.switch(1))));
+        }
+    });
+    parked.join().unwrap();
+    assert_eq!(greenloom::spawn(|| 5).join().unwrap(), 5);
+}
+
+#[test]
+fn a_shielded_greenlet_that_nobody_can_reach_is_unwound() {
+    let dropped = Rc::new(Cell::new(false));
+    struct Says(Rc<Cell<bool>>);
+    impl Drop for Says {
+        fn drop(&mut self) {
+            self.0.set(true);
+        }
+    }
+    let main = greenlet::current::<()>();
+    let g = Greenlet::new({
+        let says = Says(dropped.clone());
+        move |()| {
+            let _says = says;
+            greenloom::shield(|| main.switch(()));
+        }
+    });
+    g.switch(());
+    // In a callback nothing can be switched to: the hub does it later.
+    let task = greenloom::spawn(|| ());
+    task.link(move || drop(g));
+    greenloom::sleep(std::time::Duration::from_millis(1));
+    assert!(dropped.get());
+}

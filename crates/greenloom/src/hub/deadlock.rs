@@ -9,7 +9,6 @@ use super::Hub;
 use crate::coroutine::{Coroutine, Kind, State};
 use crate::waiter::{Interrupt, Reach, Wake};
 use std::cell::Cell;
-use std::fmt::Write;
 
 /// Greenlets in a report.
 const SHOWN: usize = 20;
@@ -39,7 +38,8 @@ impl Hub {
         }
         PATIENCE.set(1000);
         let main = self.main();
-        let report = self.report();
+        let mut report = String::from("deadlock: main waits, and nothing can wake it\n");
+        self.describe(&mut report, SHOWN);
         match main.state.get() {
             State::Parked | State::Suspended => {
                 main.put_back(Interrupt::Deadlock(report));
@@ -52,33 +52,6 @@ impl Hub {
                 super::run::fatal(format_args!("{report}main is {state:?}, which is a bug in greenloom"))
             }
         }
-    }
-
-    /// Who waits on what.
-    pub(crate) fn report(&self) -> String {
-        let mut text = String::from("deadlock: main waits, and nothing can wake it\n");
-        let mut all: Vec<&Coroutine> = self.all().filter(|co| co.kind != Kind::Callbacks).collect();
-        all.sort_by_key(|co| co.id);
-        for co in all.iter().take(SHOWN) {
-            let name = co.display_name();
-            // Writing to a string cannot fail.
-            let _ = match co.state.get() {
-                State::Parked => writeln!(text, "  {name} waits for {}{}", co.waiting_on.get(), made(co)),
-                State::Suspended => writeln!(text, "  {name} has switched to another greenlet{}", made(co)),
-                _ => Ok(()),
-            };
-        }
-        if all.len() > SHOWN {
-            let _ = writeln!(text, "  and {} more", all.len() - SHOWN);
-        }
-        text
-    }
-}
-
-fn made(co: &Coroutine) -> String {
-    match co.kind {
-        Kind::Main => String::new(),
-        _ => format!(" (spawned at {})", co.made_at),
     }
 }
 
@@ -94,32 +67,4 @@ fn other_threads() -> bool {
         stat.rsplit_once(')')?.1.split_whitespace().nth(17)?.parse::<usize>().ok()
     });
     threads.is_none_or(|threads| threads > 1 + crate::thread_pool::idle_threads())
-}
-
-/// Names the running greenlet for the message of a stack overflow. Runs in a signal handler.
-pub(super) fn name_for_overflow(_address: usize, out: &mut [u8]) -> usize {
-    let Some(hub) = Hub::try_get() else { return 0 };
-    let co = hub.current();
-    let mut writer = Fixed { out, len: 0 };
-    let _ = match co.name() {
-        Some(name) => write!(writer, "greenlet {name:?} ({})", co.id),
-        None => write!(writer, "greenlet {} (spawned at {})", co.id, co.made_at),
-    };
-    writer.len
-}
-
-/// Writes into a buffer, and drops what does not fit.
-struct Fixed<'a> {
-    out: &'a mut [u8],
-    len: usize,
-}
-
-impl Write for Fixed<'_> {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        let room = &mut self.out[self.len..];
-        let count = text.len().min(room.len());
-        room[..count].copy_from_slice(&text.as_bytes()[..count]);
-        self.len += count;
-        Ok(())
-    }
 }

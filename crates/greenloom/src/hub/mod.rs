@@ -13,6 +13,7 @@ pub(crate) mod fork;
 pub(crate) mod inject;
 pub(crate) mod io;
 pub(crate) mod ready;
+pub(crate) mod report;
 mod run;
 pub(crate) mod shutdown;
 pub(crate) mod timers;
@@ -22,10 +23,12 @@ use crate::greenlet::Transfer;
 use crate::poll::{Events, Interest, Poller};
 use crate::stack::{self, Stack, StackPool, overflow};
 use crate::waiter::LocalWaiters;
+use crate::testing::Rehearsal;
 use clock::Clock;
 use inject::Inject;
 use io::Sources;
 use ready::Ready;
+pub(crate) use run::seed_from_env;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::VecDeque;
 use std::io::Result;
@@ -46,6 +49,8 @@ pub(crate) struct Options {
     pub(crate) virtual_time: bool,
     /// No other thread will ever wake this hub's coroutines, so a deadlock is certain as soon as it is possible.
     pub(crate) isolated: bool,
+    /// A kill at a chosen place.
+    pub(crate) rehearsal: Option<Rehearsal>,
 }
 
 /// One thread's scheduler. All of it is the thread's own but for the inside of `inject`.
@@ -85,6 +90,7 @@ pub(crate) struct Hub {
     pub(crate) ending: Cell<bool>,
     pace: run::Pace,
     isolated: bool,
+    pub(crate) rehearsal: Cell<Option<Rehearsal>>,
     fork_generation: Cell<u32>,
 }
 
@@ -126,7 +132,7 @@ impl Hub {
     pub(crate) fn try_start(options: Options) -> Result<&'static Hub> {
         assert!(HUB.get().is_null(), "this thread has a hub already");
         overflow::install()?;
-        overflow::set_namer(deadlock::name_for_overflow);
+        overflow::set_namer(report::name_for_overflow);
         fork::watch();
         let seed = options.seed.or_else(run::seed_from_env);
         let hub = Box::new(Hub {
@@ -155,6 +161,7 @@ impl Hub {
             ending: Cell::new(false),
             pace: run::Pace::new(),
             isolated: options.isolated,
+            rehearsal: Cell::new(options.rehearsal),
             fork_generation: Cell::new(fork::generation()),
         });
         hub.watch_eventfd()?;
@@ -303,6 +310,12 @@ impl Hub {
     /// Counts of the hub's stacks.
     pub(crate) fn stacks(&self) -> stack::Stats {
         self.pool.stats()
+    }
+
+    /// Whether one of them is the callbacks'.
+    pub(crate) fn has_callbacks_stack(&self) -> bool {
+        // SAFETY: the runner lives as long as the hub.
+        unsafe { self.callbacks_runner.get().as_ref() }.is_some_and(|co| co.state.get() != State::New)
     }
 
     pub(crate) fn pool(&self) -> &StackPool {

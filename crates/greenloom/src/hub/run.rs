@@ -54,7 +54,7 @@ impl Pace {
 }
 
 /// `GREENLOOM_SEED`, to replay an interleaving.
-pub(super) fn seed_from_env() -> Option<u64> {
+pub(crate) fn seed_from_env() -> Option<u64> {
     let text = std::env::var("GREENLOOM_SEED").ok()?;
     match text.parse() {
         Ok(seed) => Some(seed),

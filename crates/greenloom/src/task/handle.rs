@@ -239,5 +239,10 @@ impl<T> fmt::Debug for JoinHandle<T> {
 #[track_caller]
 pub fn join_all<T>(tasks: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<Result<T, JoinError>> {
     let tasks: Vec<JoinHandle<T>> = tasks.into_iter().collect();
-    tasks.into_iter().map(JoinHandle::join).collect()
+    let on = WaitingOn::new("join_all", Reach::Hub);
+    let wait_and_take = |task: JoinHandle<T>| {
+        task.wait_until(on, NEVER);
+        task.take()
+    };
+    tasks.into_iter().map(wait_and_take).collect()
 }
