@@ -44,7 +44,7 @@ impl Random {
 /// Runs `scenario` on a new hub whose order and time follow from `seed`.
 pub(super) fn on_hub(seed: u64, scenario: impl FnOnce() + Send + 'static) {
     let run = move || {
-        Hub::start(Options { seed: Some(seed), virtual_time: true, isolated: true });
+        Hub::start(Options { seed: Some(seed), virtual_time: true, isolated: true, rehearsal: None });
         scenario();
     };
     if std::thread::spawn(run).join().is_err() {
