@@ -226,7 +226,11 @@ impl Io {
         let fd = self.fd.as_raw_fd();
         let Some(hub) = hub else { return native::wait(self.as_fd(), direction, at) };
         let on = WaitingOn::new(what, Reach::World);
-        hub.sources.wait(hub, fd, self.owner, direction, on, at).map_err(NotReady::into_io_error)
+        match hub.sources.wait(hub, fd, self.owner, direction, on, at) {
+            // The hub may have been busy for so long that this is all it has seen; what came in time counts.
+            Err(NotReady::TimedOut) => native::wait(self.as_fd(), direction, 0),
+            result => result.map_err(NotReady::into_io_error),
+        }
     }
 
     /// Waits until ready, whatever the timeouts.

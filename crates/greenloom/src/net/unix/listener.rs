@@ -1,6 +1,6 @@
 //! Servers' Unix sockets.
 
-use super::{UnixStream, native, socket, to_system};
+use super::{UnixStream, from_system, native, socket, to_system};
 use crate::hub::io::Direction;
 use crate::net::Io;
 use crate::net::macros::{descriptor_methods, descriptor_traits, std_view};
@@ -45,8 +45,7 @@ impl UnixListener {
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (fd, address) =
             self.0.retry(Direction::Read, "UnixListener::accept", || native::accept(self.0.as_fd()))?;
-        let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "not a Unix address");
-        Ok((UnixStream::from_io(Io::new(fd)), address.as_unix().ok_or_else(invalid)?))
+        Ok((UnixStream::from_io(Io::new(fd)), from_system(&address)?))
     }
 
     /// As [`TcpListener::accept_patiently`](crate::net::TcpListener::accept_patiently).

@@ -40,3 +40,13 @@ fn to_system(address: &SocketAddr) -> io::Result<SockAddr> {
         None => Err(io::Error::new(io::ErrorKind::InvalidInput, "the address has no name")),
     }
 }
+
+/// The system's address in std's form.
+fn from_system(address: &SockAddr) -> io::Result<SocketAddr> {
+    match (address.as_pathname(), address.as_abstract_namespace()) {
+        (Some(path), _) => SocketAddr::from_pathname(path),
+        (None, Some(name)) => SocketAddr::from_abstract_name(name),
+        // std's address without a name.
+        (None, None) => SocketAddr::from_pathname(""),
+    }
+}
