@@ -144,7 +144,8 @@ impl Interrupt {
 ///
 /// The caller has made itself known to whoever will unpark it. `Ok` is `Notified` or `TimedOut`. Never panics: the
 /// caller's frame may be linked somewhere.
-#[inline]
+// Each frame between a caller and the switch saves and restores six registers, so there is only one.
+#[inline(always)]
 pub(crate) fn park(hub: &Hub, on: WaitingOn, deadline: u64) -> Result<Wake, Interrupt> {
     let co = hub.current();
     if std::thread::panicking() {
@@ -162,12 +163,7 @@ pub(crate) fn park(hub: &Hub, on: WaitingOn, deadline: u64) -> Result<Wake, Inte
     if deadline == NEVER {
         hub.reschedule(co);
     } else {
-        let timer = TimerEntry::new(ptr::from_ref(co).cast(), fire_deadline);
-        // SAFETY: the entry stays at its place in this frame until it was removed or popped.
-        unsafe { hub.with_timers(|timers| timers.insert(&timer, deadline)) };
-        hub.reschedule(co);
-        // SAFETY: the entry is valid and of this hub.
-        unsafe { hub.with_timers(|timers| timers.remove(&timer)) };
+        reschedule_until(hub, co, deadline);
     }
     match co.wake.get() {
         Wake::Interrupted => match co.take_interrupt() {
@@ -177,6 +173,16 @@ pub(crate) fn park(hub: &Hub, on: WaitingOn, deadline: u64) -> Result<Wake, Inte
         },
         wake => Ok(wake),
     }
+}
+
+/// Runs others until `co` is woken, or its deadline comes.
+fn reschedule_until(hub: &Hub, co: &Coroutine, deadline: u64) {
+    let timer = TimerEntry::new(ptr::from_ref(co).cast(), fire_deadline);
+    // SAFETY: the entry stays at its place in this frame until it was removed or popped.
+    unsafe { hub.with_timers(|timers| timers.insert(&timer, deadline)) };
+    hub.reschedule(co);
+    // SAFETY: the entry is valid and of this hub.
+    unsafe { hub.with_timers(|timers| timers.remove(&timer)) };
 }
 
 /// Waits with no way to be interrupted until `arrived`, for a wake-up from another thread that is on its way.
@@ -231,6 +237,7 @@ impl LocalWaiters {
     }
 
     /// Parks the running coroutine here until woken, until the deadline, or until interrupted.
+    #[inline(always)]
     pub(crate) fn wait(&self, hub: &Hub, on: WaitingOn, deadline: u64) -> Result<Wake, Interrupt> {
         let node = LocalNode {
             co: hub.current(),

@@ -413,17 +413,17 @@ impl Sources {
         if source.token(fd) != event.token {
             return;
         }
-        if event.short_reads {
+        if event.short_reads() {
             source.short_reads.set(true);
         }
-        if event.short_writes {
+        if event.short_writes() {
             source.short_writes.set(true);
         }
-        if event.readable {
+        if event.readable() {
             source.readable.set(true);
             source.readers.wake_all();
         }
-        if event.writable {
+        if event.writable() {
             source.writable.set(true);
             source.writers.wake_all();
         }

@@ -123,7 +123,8 @@ impl Hub {
         loop {
             let next = self.pop_ready();
             // SAFETY: the hub's reference keeps what is in the ready queue alive.
-            if self.ensure_stack(unsafe { next.as_ref() }) {
+            let co = unsafe { next.as_ref() };
+            if co.state.get() != State::New || self.ensure_stack(co) {
                 return next.as_ptr();
             }
         }
@@ -148,7 +149,9 @@ impl Hub {
     }
 
     /// Gives a coroutine that was never run its stack. `false`: there is none, and it is done.
-    #[inline]
+    ///
+    /// Apart from the switch, so that those who go on need not save the registers that this uses.
+    #[inline(never)]
     pub(crate) fn ensure_stack(&self, co: &Coroutine) -> bool {
         if co.state.get() != State::New {
             return true;

@@ -1,6 +1,6 @@
 //! The poller on Linux: epoll.
 
-use super::{Event, Interest};
+use super::Interest;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -28,18 +28,41 @@ impl Events {
 
     #[inline]
     pub(crate) fn iter(&self) -> impl Iterator<Item = Event> + '_ {
-        const READ: u32 =
-            (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | PRIORITY) as u32;
-        const WRITE: u32 = (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) as u32;
-        const ENDED: u32 = (libc::EPOLLHUP | libc::EPOLLERR) as u32;
-        const SHORT_READS: u32 = ENDED | (libc::EPOLLRDHUP | libc::EPOLLPRI) as u32;
-        self.list.iter().map(|event| Event {
-            token: event.u64,
-            readable: event.events & READ != 0,
-            writable: event.events & WRITE != 0,
-            short_reads: event.events & SHORT_READS != 0,
-            short_writes: event.events & ENDED != 0,
-        })
+        self.list.iter().map(|event| Event { token: event.u64, flags: event.events })
+    }
+}
+
+/// One answer of the poller.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Event {
+    pub(crate) token: u64,
+    flags: u32,
+}
+
+impl Event {
+    const ENDED: u32 = (libc::EPOLLHUP | libc::EPOLLERR) as u32;
+    const SHORT_READS: u32 = Event::ENDED | (libc::EPOLLRDHUP | libc::EPOLLPRI) as u32;
+    const READ: u32 = Event::ENDED | (libc::EPOLLIN | libc::EPOLLRDHUP | PRIORITY) as u32;
+    const WRITE: u32 = Event::ENDED | libc::EPOLLOUT as u32;
+
+    #[inline]
+    pub(crate) fn readable(self) -> bool {
+        self.flags & Event::READ != 0
+    }
+
+    #[inline]
+    pub(crate) fn writable(self) -> bool {
+        self.flags & Event::WRITE != 0
+    }
+
+    #[inline]
+    pub(crate) fn short_reads(self) -> bool {
+        self.flags & Event::SHORT_READS != 0
+    }
+
+    #[inline]
+    pub(crate) fn short_writes(self) -> bool {
+        self.flags & Event::ENDED != 0
     }
 }
 

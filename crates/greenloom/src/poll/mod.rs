@@ -6,13 +6,17 @@
 //! - `add`, `modify`, `remove` say for which descriptor [`Interest`] events are wanted, and with which token.
 //! - `wait(timeout_ms, events)` sleeps until there are some: -1 without limit, 0 not at all. An interrupted
 //!   sleep (EINTR) is a wait with no events.
+//! - An event has its token, and is `readable` if a read would not block (it may give data, the end, or an error),
+//!   `writable` if a write would not (it may fail). `short_reads`: from now on a short read does not mean that the next
+//!   one would block; the other side has closed, so the end comes after the data and no event with it, or there is
+//!   urgent data, and reads end at its mark. `short_writes`: the same for writes; the next one fails.
 //!
 //! One file per backend, loaded as `sys`.
 
 #[path = "epoll.rs"]
 mod sys;
 
-pub(crate) use sys::{Events, Poller};
+pub(crate) use sys::{Event, Events, Poller};
 
 /// What to be told about a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,19 +30,4 @@ pub(crate) enum Interest {
         /// Tell when writable.
         write: bool,
     },
-}
-
-/// One answer of the poller.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Event {
-    pub(crate) token: u64,
-    /// A read would not block; it may give data, the end, or an error.
-    pub(crate) readable: bool,
-    /// A write would not block; it may fail.
-    pub(crate) writable: bool,
-    /// From now on a short read does not mean that the next one would block. The other side has closed, so the end comes
-    /// after the data and no event with it; or there is urgent data, and reads end at its mark.
-    pub(crate) short_reads: bool,
-    /// The same for writes: the next one fails.
-    pub(crate) short_writes: bool,
 }
