@@ -22,8 +22,8 @@ use crate::coroutine::{Coroutine, Kind, State, TaskId, Unstarted, VTable, run_qu
 use crate::greenlet::Transfer;
 use crate::poll::{Events, Interest, Poller};
 use crate::stack::{self, Stack, StackPool, overflow};
-use crate::waiter::LocalWaiters;
 use crate::testing::Rehearsal;
+use crate::waiter::LocalWaiters;
 use clock::Clock;
 use inject::Inject;
 use io::Sources;
@@ -237,8 +237,8 @@ impl Hub {
     /// # Safety
     /// The hub lives.
     pub(crate) unsafe fn inject_of<'a>(hub: *const Hub) -> &'a Arc<Inject> {
-        // SAFETY: no reference to the whole hub is made, which is not for other threads.
-        unsafe { &*(&raw const (*hub).inject) }
+        // SAFETY: a place in the hub, of which no reference to the whole is made: that is not for other threads.
+        unsafe { &(*hub).inject }
     }
 
     /// Borrows the timers. `f` must not come back to them.

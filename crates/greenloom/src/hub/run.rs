@@ -308,7 +308,7 @@ impl Hub {
         self.sleep(timeout);
         let idles = self.pace.idles.get().wrapping_add(1);
         self.pace.idles.set(idles);
-        if idles % MAINTAIN_EVERY == 0 {
+        if idles.is_multiple_of(MAINTAIN_EVERY) {
             self.pool.maintain();
         }
     }
@@ -318,7 +318,7 @@ impl Hub {
         if !self.inject.begin_sleep() {
             return;
         }
-        let long = timeout < 0 || timeout > MAINTAIN_MS;
+        let long = !(0..=MAINTAIN_MS).contains(&timeout);
         if long && self.pace.finished.get() >= MAINTAIN_AFTER {
             if !self.poll(MAINTAIN_MS) && self.pool.maintain() == 0 {
                 self.pace.finished.set(0);

@@ -58,7 +58,9 @@ struct Limit<'a> {
 /// In programs built with `panic = "abort"`: nothing can be unwound there.
 #[track_caller]
 pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
-    assert!(!cfg!(panic = "abort"), "timeout interrupts by unwinding, which panic = \"abort\" rules out");
+    if cfg!(panic = "abort") {
+        panic!("timeout interrupts by unwinding, which panic = \"abort\" rules out");
+    }
     let hub = Hub::get();
     let co = hub.current();
     let limit = Limit { hub, co, identity: hub.next_identity() };
