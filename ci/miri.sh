@@ -2,7 +2,10 @@
 # The core's tests under Miri, which finds undefined behaviour: bad pointers, aliasing, data races, leaks. Coroutines are
 # OS threads there (src/context/threads.rs), because Miri does not execute assembly.
 #
-#   ci/miri.sh [arguments of cargo test]      default: the tests of the library
+# A test that Miri cannot run says so itself, by `#[cfg_attr(miri, ignore = "why")]`; a file of such tests, by
+# `#![cfg(not(miri))]`.
+#
+#   ci/miri.sh [arguments of cargo test]      default: all tests; about 20 minutes
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . ci/tally.sh
@@ -16,5 +19,7 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/miri"
 # compiler relies on today, but not if every byte outside of a cell counts as frozen. Without isolation the tests see the
 # real clock and the environment.
 export MIRIFLAGS="-Zmiri-tree-borrows -Zmiri-tree-borrows-no-precise-interior-mut -Zmiri-disable-isolation ${MIRIFLAGS:-}"
-[ $# -gt 0 ] || set -- --lib
+# Symbolising the expected panics' backtraces would take minutes.
+export RUST_BACKTRACE=0
+[ $# -gt 0 ] || set -- --lib --tests
 tally miri cargo "+$nightly" miri test -p greenloom --no-fail-fast "$@"

@@ -52,3 +52,7 @@ build_std() {
         missing "$1" "$1 needs std's sources: rustup component add rust-src --toolchain $nightly"
     std=(-Zbuild-std --target "$(rustc "+$nightly" -vV | sed -n 's/^host: //p')")
 }
+
+# What the sanitizers cannot run: they handle SIGSEGV themselves, and need much memory.
+# shellcheck disable=SC2034
+not_sanitized=(--skip a_threads_own_overflow --skip a_wild_pointer --skip memory::)

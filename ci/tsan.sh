@@ -12,5 +12,5 @@ build_std tsan
 export RUSTFLAGS="-Zsanitizer=thread --cfg greenloom_threads ${RUSTFLAGS:-}"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/tsan"
 export TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}"
-[ $# -gt 0 ] || set -- --lib --tests
+[ $# -gt 0 ] || set -- --lib --tests -- "${not_sanitized[@]}"
 tally tsan cargo "+$nightly" test -p greenloom "${std[@]}" --no-fail-fast "$@"

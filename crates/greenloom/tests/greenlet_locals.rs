@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::sync::Mutex;
 use std::time::Duration;
 
-const MS: Duration = Duration::from_millis(1);
+/// Longer than what is not waited for takes, and Miri is slow.
+const MS: Duration = Duration::from_millis(if cfg!(miri) { 100 } else { 1 });
 
 /// What destructors say. Each test has one.
 struct Log(Mutex<Vec<&'static str>>);

@@ -1,6 +1,8 @@
 //! A stack overflow ends the process with a message that names the greenlet and its stack's size; other faults
 //! are none of our business. Each case runs in a child process: this binary again, told by an environment variable.
 
+// Not under Miri: it has no signal handlers.
+#![cfg(not(miri))]
 #![cfg(all(unix, not(miri)))]
 
 #[path = "util/child.rs"]

@@ -1,5 +1,7 @@
 //! Where stacks come from and go to: sizes, reuse, memory, limits.
 
+// Not under Miri: coroutines are threads there, without stacks of ours.
+#![cfg(not(miri))]
 #![cfg(unix)]
 
 #[path = "util/child.rs"]

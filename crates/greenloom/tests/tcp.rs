@@ -1,5 +1,8 @@
 //! TCP in blocking style, among greenlets of one thread and of several, and on plain threads.
 
+// Not under Miri: it has no poll(2).
+#![cfg(not(miri))]
+
 use greenloom::net::{TcpListener, TcpStream};
 use greenloom::{join_all, spawn};
 use std::io::{BufRead, BufReader, ErrorKind, IoSlice, IoSliceMut, Read, Write};

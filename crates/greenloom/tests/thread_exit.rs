@@ -129,6 +129,7 @@ fn locals_of_killed_greenlets_are_destroyed() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "looks at the clock, and Miri is slow")]
 fn one_that_catches_every_kill_does_not_keep_the_thread() {
     let began = Instant::now();
     destroyed_by(|_| {

@@ -19,9 +19,16 @@ use std::time::Duration;
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 
-/// How much to run: coroutines as threads are slow.
+/// How much to run: coroutines as threads are slow, and Miri is far slower.
 pub(super) const fn scaled(count: u64) -> u64 {
-    if crate::context::THREADS { count.div_ceil(20) } else { count }
+    let part = if cfg!(miri) {
+        200
+    } else if crate::context::THREADS {
+        20
+    } else {
+        1
+    };
+    count.div_ceil(part)
 }
 
 /// SplitMix64, for scenarios that are chosen by a seed.
