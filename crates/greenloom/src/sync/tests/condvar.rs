@@ -12,48 +12,48 @@ fn nobody_waits(shared: &Shared) {
     assert!(shared.1.waiters.lock().is_empty());
 }
 
-/// Tokens are notified one by one, consumers take one each.
+/// Fewer tokens than consumers, each with one notification; then as many as are missing.
 #[test]
-fn killed_at_any_step_the_rest_get_their_tokens() {
-    let make = || {
-        let shared = Shared::default();
-        let mut tasks: Vec<_> = (0..4)
-            .map(|_| {
-                let shared = shared.clone();
-                spawn(move || {
-                    let (tokens, changed) = &*shared;
-                    let mut tokens = changed.wait_while(tokens.lock(), |tokens| *tokens == 0);
-                    *tokens -= 1;
+fn killed_at_any_step_no_token_lies_there_while_one_waits() {
+    for seed in 0..scaled(40) {
+        on_hub(seed, || {
+            for (victim, step) in (0..4).flat_map(|victim| (0..10).map(move |step| (victim, step))) {
+                let shared = Shared::default();
+                let consumers: Vec<_> = (0..4)
+                    .map(|_| {
+                        let shared = shared.clone();
+                        spawn(move || {
+                            let (tokens, changed) = &*shared;
+                            let mut tokens = changed.wait_while(tokens.lock(), |tokens| *tokens == 0);
+                            *tokens -= 1;
+                            yield_now();
+                        })
+                    })
+                    .collect();
+                let give = |count: u32| {
+                    let shared = shared.clone();
+                    spawn(move || {
+                        for _ in 0..count {
+                            *shared.0.lock() += 1;
+                            shared.1.notify_one();
+                            yield_now();
+                        }
+                    })
+                };
+                let giver = give(2);
+                for _ in 0..step {
                     yield_now();
-                })
-            })
-            .collect();
-        // Gives however its task ends.
-        struct Gives(Shared);
-        impl Drop for Gives {
-            fn drop(&mut self) {
-                // Its destructor cannot wait while it is unwound, so a task gives.
-                let shared = self.0.clone();
-                spawn(move || {
-                    for _ in 0..4 {
-                        *shared.0.lock() += 1;
-                        shared.1.notify_one();
-                    }
-                });
+                }
+                consumers[victim].kill();
+                giver.join().unwrap();
+                sleep(MS);
+                assert!(*shared.0.lock() == 0 || shared.1.waiters.lock().is_empty());
+                give(2).join().unwrap();
+                finish(consumers);
+                nobody_waits(&shared);
             }
-        }
-        let gives = Gives(shared.clone());
-        tasks.push(spawn(move || {
-            yield_now();
-            drop(gives);
-        }));
-        (shared, tasks)
-    };
-    kill_everywhere(14, make, |shared: &Shared| {
-        sleep(MS);
-        nobody_waits(shared);
-        assert!(*shared.0.lock() <= 1);
-    });
+        });
+    }
 }
 
 #[test]

@@ -63,9 +63,10 @@ fn who_takes_and_gives_in_a_loop_does_not_starve_the_others() {
                 }
             }
         });
-        yield_now();
         for _ in 0..3 {
-            assert!(semaphore.acquire_timeout(3 * MS).is_some());
+            sleep(MS);
+            assert_eq!(semaphore.permits(), 0);
+            assert!(semaphore.acquire_timeout(5 * MS).is_some());
         }
         greedy.kill();
         assert!(greedy.join().is_err());
