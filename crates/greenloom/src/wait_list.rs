@@ -28,7 +28,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One who waits, for one thing or for several. Pinned in its frame while a node of it is linked.
 #[repr(C)]
@@ -111,6 +111,15 @@ impl Waiter {
         match timeout {
             None => NEVER,
             Some(timeout) => deadline_after(self.now(), timeout),
+        }
+    }
+
+    /// What `instant` is on the clock that this waiter's wait will use.
+    pub(crate) fn deadline_at(&self, instant: Instant) -> u64 {
+        match self.target {
+            // SAFETY: this thread's hub.
+            Target::Coroutine { hub, .. } => unsafe { &*hub }.clock.instant_to_ns(instant),
+            Target::Thread(_) => Clock::Monotonic.instant_to_ns(instant),
         }
     }
 
@@ -288,6 +297,13 @@ impl WaitNode {
             next: Cell::new(ptr::null()),
             linked: Cell::new(false),
         }
+    }
+
+    /// Makes this, which is in no list, a place for `waiter` as its case number `case`.
+    pub(crate) fn set(&self, waiter: *const Waiter, case: usize, slot: *mut ()) {
+        self.waiter.set(waiter);
+        self.case.set(case);
+        self.slot.set(slot);
     }
 }
 

@@ -3,6 +3,8 @@
 //! Taking it is one compare-and-swap and giving it back a plain store, which is about half of what a lock that can
 //! put threads to sleep costs. Nobody sleeps here: what it guards are list links and counters. One who finds it
 //! taken spins, and soon lets the holder's thread run, which may have lost its CPU.
+//!
+//! Whoever takes several at once (`select!`) takes them in the order of their addresses.
 
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
@@ -11,33 +13,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Looks before the CPU is given away.
 const SPINS: u32 = 64;
 
-/// A value that one thread at a time uses.
-pub(crate) struct Lock<T> {
+/// A lock apart from what it guards.
+pub(crate) struct RawLock {
     taken: AtomicBool,
-    value: UnsafeCell<T>,
 }
 
-// SAFETY: the lock lets one thread at a time at the value.
-unsafe impl<T: Send> Send for Lock<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Sync for Lock<T> {}
-
-/// The right to use the value. Must not be held across a park.
-pub(crate) struct Guard<'a, T> {
-    lock: &'a Lock<T>,
-}
-
-impl<T> Lock<T> {
-    pub(crate) const fn new(value: T) -> Lock<T> {
-        Lock { taken: AtomicBool::new(false), value: UnsafeCell::new(value) }
-    }
-
+impl RawLock {
     #[inline]
-    pub(crate) fn lock(&self) -> Guard<'_, T> {
+    pub(crate) fn lock(&self) {
         if self.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
             self.lock_taken();
         }
-        Guard { lock: self }
     }
 
     #[cold]
@@ -56,6 +42,58 @@ impl<T> Lock<T> {
                 return;
             }
         }
+    }
+
+    /// # Safety
+    /// The caller has taken it.
+    #[inline]
+    pub(crate) unsafe fn unlock(&self) {
+        self.taken.store(false, Ordering::Release);
+    }
+}
+
+/// A value that one thread at a time uses.
+pub(crate) struct Lock<T> {
+    raw: RawLock,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock lets one thread at a time at the value.
+unsafe impl<T: Send> Send for Lock<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Lock<T> {}
+
+/// The right to use the value. Must not be held across a park.
+pub(crate) struct Guard<'a, T> {
+    lock: &'a Lock<T>,
+}
+
+impl<T> Lock<T> {
+    pub(crate) const fn new(value: T) -> Lock<T> {
+        Lock { raw: RawLock { taken: AtomicBool::new(false) }, value: UnsafeCell::new(value) }
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
+        self.raw.lock();
+        Guard { lock: self }
+    }
+
+    /// The lock alone, for who takes several.
+    #[inline]
+    pub(crate) fn raw(&self) -> &RawLock {
+        &self.raw
+    }
+
+    /// The value, for who has taken [`Lock::raw`].
+    ///
+    /// # Safety
+    /// The caller has taken it, and has no other reference to the value meanwhile.
+    #[inline]
+    #[allow(clippy::mut_from_ref, reason = "the lock makes it exclusive")]
+    pub(crate) unsafe fn taken(&self) -> &mut T {
+        // SAFETY: the caller has the right to use it.
+        unsafe { &mut *self.value.get() }
     }
 }
 
@@ -79,6 +117,7 @@ impl<T> DerefMut for Guard<'_, T> {
 impl<T> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.taken.store(false, Ordering::Release);
+        // SAFETY: the guard was made when it was taken.
+        unsafe { self.lock.raw.unlock() };
     }
 }

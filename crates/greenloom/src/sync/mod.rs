@@ -15,6 +15,7 @@ mod lock;
 mod mutex;
 mod reentrant;
 mod rwlock;
+pub mod select;
 mod semaphore;
 #[cfg(test)]
 mod tests;

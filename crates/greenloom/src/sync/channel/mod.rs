@@ -32,6 +32,7 @@ pub use iter::{IntoIter, Iter, TryIter};
 
 use crate::waiter::{Reach, WaitingOn};
 pub(crate) use queue::Shared;
+pub(super) use queue::Slot;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

@@ -62,6 +62,16 @@ impl<T> Slot<T> {
         self.0.into_inner()
     }
 
+    /// What is in it.
+    ///
+    /// # Safety
+    /// It belongs to the caller, who has no other reference to it meanwhile.
+    #[allow(clippy::mut_from_ref, reason = "the caller makes it exclusive")]
+    pub(crate) unsafe fn own(&self) -> &mut Option<T> {
+        // SAFETY: as above.
+        unsafe { &mut *self.0.get() }
+    }
+
     pub(crate) fn get_mut(&mut self) -> &mut Option<T> {
         self.0.get_mut()
     }

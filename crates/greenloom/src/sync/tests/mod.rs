@@ -10,6 +10,7 @@ mod event;
 mod mutex;
 mod reentrant;
 mod rwlock;
+mod select;
 mod semaphore;
 
 use crate::hub::{Hub, Options};
