@@ -2,7 +2,6 @@
 //! are none of our business. Each case runs in a child process: this binary again, told by an environment variable.
 
 // Not under Miri: it has no signal handlers.
-#![cfg(not(miri))]
 #![cfg(all(unix, not(miri)))]
 
 #[path = "util/child.rs"]

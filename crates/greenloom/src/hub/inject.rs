@@ -50,8 +50,8 @@
 //! A push never reads through the pointer that it found, so it does not matter if that node was taken, freed and
 //! pushed again meanwhile: the link it stored is to whatever is at the head at the moment of its swap.
 //!
-//! The tests at the end run this code under loom, which tries all interleavings, and on threads for
-//! ThreadSanitizer.
+//! The tests run this code under loom, which tries all interleavings, and on threads for ThreadSanitizer and Miri.
+//! `docs/design/wakeups.md` tells the same at more length.
 
 use std::io;
 use std::ptr;
@@ -244,4 +244,4 @@ impl Iterator for Taken {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

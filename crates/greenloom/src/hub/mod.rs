@@ -12,6 +12,8 @@ pub(crate) mod eventfd;
 pub(crate) mod fork;
 pub(crate) mod inject;
 pub(crate) mod io;
+#[cfg(test)]
+mod measure;
 pub(crate) mod ready;
 pub(crate) mod report;
 mod run;

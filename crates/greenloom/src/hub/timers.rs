@@ -235,6 +235,4 @@ impl Timers {
 }
 
 #[cfg(test)]
-mod measure;
-#[cfg(test)]
 mod tests;

@@ -5,4 +5,4 @@
 mod model;
 #[cfg(not(loom))]
 #[path = "threads.rs"]
-mod threads;
+pub(in crate::hub) mod threads;

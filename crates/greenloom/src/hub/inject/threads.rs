@@ -36,7 +36,7 @@ unsafe fn unused(_: *const InjectNode) {
 }
 
 /// Sleeps until the eventfd is signalled.
-fn sleep(inject: &Inject) {
+pub(in crate::hub) fn sleep(inject: &Inject) {
     let mut fd = libc::pollfd { fd: inject.eventfd().as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one pollfd, valid for the call.
     let n = unsafe { libc::poll(&mut fd, 1, 60_000) };

@@ -1,12 +1,17 @@
-//! What timers cost: `cargo test --release -p greenloom --lib timers::measure -- --ignored --nocapture`.
+//! What the hub's queues cost:
+//! `cargo test --release -p greenloom --lib hub::measure -- --ignored --nocapture --test-threads=1`.
 //!
-//! The entries lie on pages of their own, as on the stacks of parked tasks.
+//! The timers' entries lie on pages of their own, as on the stacks of parked tasks.
 
 use std::hint::black_box;
 use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
-use super::*;
+use super::inject::{Inject, InjectNode};
+use super::ready::{Ready, ReadyNode};
+use super::timers::{TimerEntry, Timers};
 
 unsafe fn do_nothing(_: *const TimerEntry) {}
 
@@ -131,5 +136,98 @@ fn arm_many_and_let_them_fire() {
             let pop = ns_each(n, || while timers.pop_due(u64::MAX).is_some() {});
             println!("{n:>8} random deadlines, round {round}: insert {insert:.1} ns, pop {pop:.1} ns each");
         }
+    }
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn make_ready_and_take() {
+    let nodes: Vec<ReadyNode> = (0..1000).map(|_| ReadyNode::new()).collect();
+    for queued in [1, 2, 100, 1000] {
+        let ready = Ready::fifo();
+        for node in &nodes[..queued] {
+            // SAFETY: in no queue, and outlives it.
+            unsafe { ready.push_back(node) };
+        }
+        let rounds = 10_000_000;
+        let ns = ns_each(rounds, || {
+            for _ in 0..rounds {
+                let node = black_box(&ready).pop_front().expect("some are queued");
+                // SAFETY: just popped.
+                unsafe { black_box(&ready).push_back(node) };
+            }
+        });
+        println!("{queued:>5} ready: pop and push {ns:.2} ns");
+        while ready.pop_front().is_some() {}
+    }
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn hand_over_from_this_thread_and_another() {
+    unsafe fn nothing(_: *const InjectNode) {}
+    let inject = Arc::new(Inject::new().expect("an eventfd"));
+    let node = InjectNode::new(nothing);
+    let rounds = 10_000_000;
+    let empty = ns_each(rounds, || {
+        for _ in 0..rounds {
+            assert!(black_box(&inject).take_all().next().is_none());
+        }
+    });
+    let one = ns_each(rounds, || {
+        for _ in 0..rounds {
+            // SAFETY: it was taken before it is pushed again.
+            unsafe { black_box(&inject).push(&node) }.expect("open");
+            assert!(inject.take_all().next().is_some());
+        }
+    });
+    println!("look at an empty queue {empty:.2} ns, push and take on one thread {one:.1} ns");
+
+    /// A node per push, given back by its owner.
+    #[repr(C)]
+    struct Reused {
+        node: InjectNode,
+        free: AtomicBool,
+    }
+    for sleeping in [false, true] {
+        let messages = if sleeping { 100_000 } else { 3_000_000 };
+        let producer = {
+            let inject = Arc::clone(&inject);
+            std::thread::spawn(move || {
+                let nodes: Vec<Reused> = (0..1024)
+                    .map(|_| Reused { node: InjectNode::new(nothing), free: AtomicBool::new(true) })
+                    .collect();
+                for i in 0..messages {
+                    let reused = &nodes[i % nodes.len()];
+                    while !reused.free.load(Relaxed) {
+                        std::thread::yield_now();
+                    }
+                    reused.free.store(false, Relaxed);
+                    // SAFETY: the consumer has let go of it, and the vector lives until all are free again.
+                    unsafe { inject.push(ptr::from_ref(reused).cast()) }.expect("open");
+                }
+                while !nodes.iter().all(|reused| reused.free.load(Relaxed)) {
+                    std::thread::yield_now();
+                }
+            })
+        };
+        let mut sleeps = 0;
+        let ns = ns_each(messages, || {
+            let mut taken = 0;
+            while taken < messages {
+                if sleeping && inject.begin_sleep() {
+                    sleeps += 1;
+                    super::inject::tests::threads::sleep(&inject);
+                    inject.end_sleep();
+                }
+                for node in inject.take_all() {
+                    // SAFETY: all nodes are of this type, and live until they are free again.
+                    unsafe { &*node.cast::<Reused>() }.free.store(true, Relaxed);
+                    taken += 1;
+                }
+            }
+        });
+        producer.join().expect("no panic");
+        println!("from another thread: {ns:.1} ns each, {sleeps} sleeps in {messages}");
     }
 }
