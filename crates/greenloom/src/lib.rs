@@ -80,8 +80,9 @@ pub use stack::set_default_size as set_default_stack_size;
 pub use task::local::Local;
 #[cfg(not(loom))]
 pub use task::{
-    Builder, Elapsed, JoinError, JoinHandle, current_name, join_all, shield, sleep, sleep_until, spawn,
-    timeout, yield_now,
+    Builder, Elapsed, Group, IWait, Imap, ImapUnordered, JoinError, JoinHandle, Pool, PoolFull, Scope,
+    ScopedJoinHandle, current_name, iwait, join_all, scope, shield, sleep, sleep_until, spawn, timeout,
+    try_join_all, try_scope, wait, yield_now,
 };
 #[cfg(not(loom))]
 pub use thread_pool::{offload, set_offload_threads};

@@ -214,16 +214,46 @@ unsafe fn fire_deadline(timer: *const TimerEntry) {
 }
 
 /// Coroutines of one hub that wait for one thing, first come first woken. A node lies in the frame of its waiter.
+///
+/// Beside waiters it may hold hooks: nodes of others, which are told.
 pub(crate) struct LocalWaiters {
     head: Cell<*const LocalNode>,
     tail: Cell<*const LocalNode>,
 }
 
-struct LocalNode {
-    co: *const Coroutine,
+/// A place in a [`LocalWaiters`].
+#[repr(C)]
+pub(crate) struct LocalNode {
+    who: Who,
     prev: Cell<*const LocalNode>,
     next: Cell<*const LocalNode>,
     linked: Cell<bool>,
+}
+
+enum Who {
+    Waiter(*const Coroutine),
+    /// Called with the node, which is in no list any more, inside the hub's loop: nothing of a user's may run there.
+    Hook(unsafe fn(*const LocalNode)),
+}
+
+impl LocalNode {
+    const fn new(who: Who) -> LocalNode {
+        LocalNode {
+            who,
+            prev: Cell::new(ptr::null()),
+            next: Cell::new(ptr::null()),
+            linked: Cell::new(false),
+        }
+    }
+
+    /// One that is told. It is the first field, under `repr(C)`, of what it concerns.
+    pub(crate) const fn hook(hook: unsafe fn(*const LocalNode)) -> LocalNode {
+        LocalNode::new(Who::Hook(hook))
+    }
+
+    pub(crate) fn is_linked(&self) -> bool {
+        self.linked.get()
+    }
 }
 
 impl LocalWaiters {
@@ -239,31 +269,55 @@ impl LocalWaiters {
     /// Parks the running coroutine here until woken, until the deadline, or until interrupted.
     #[inline(always)]
     pub(crate) fn wait(&self, hub: &Hub, on: WaitingOn, deadline: u64) -> Result<Wake, Interrupt> {
-        let node = LocalNode {
-            co: hub.current(),
-            prev: Cell::new(self.tail.get()),
-            next: Cell::new(ptr::null()),
-            linked: Cell::new(true),
-        };
-        match self.tail.get() {
-            tail if tail.is_null() => self.head.set(&node),
-            // SAFETY: linked nodes lie in frames of parked coroutines, and unlink before those go on.
-            tail => unsafe { &*tail }.next.set(&node),
-        }
-        self.tail.set(&node);
+        let node = LocalNode::new(Who::Waiter(hub.current()));
+        // SAFETY: it stays in this frame until it is unlinked, below or by being woken.
+        unsafe { self.add(&node) };
         let unlink = Unlink { list: self, node: &node };
         let result = park(hub, on, deadline);
         drop(unlink);
         result
     }
 
-    /// Wakes the one that waits longest. `false`: nobody waits.
+    /// Links a node behind all others.
+    ///
+    /// # Safety
+    /// It is in no list, and stays valid and at its place until it was removed or told.
+    pub(crate) unsafe fn add(&self, node: *const LocalNode) {
+        let tail = self.tail.get();
+        // SAFETY: linked nodes are valid; the caller vouches for this one.
+        unsafe {
+            (*node).prev.set(tail);
+            (*node).next.set(ptr::null());
+            (*node).linked.set(true);
+            match tail.as_ref() {
+                None => self.head.set(node),
+                Some(tail) => tail.next.set(node),
+            }
+        }
+        self.tail.set(node);
+    }
+
+    /// Unlinks a node, if it is linked.
+    ///
+    /// # Safety
+    /// If linked then in this list.
+    pub(crate) unsafe fn remove(&self, node: &LocalNode) {
+        if node.linked.get() {
+            self.unlink(node);
+        }
+    }
+
+    /// Wakes the one that waits longest, and tells those before it. `false`: nobody waits.
     pub(crate) fn wake_one(&self) -> bool {
         while let Some(node) = self.pop() {
-            // SAFETY: a linked node's coroutine is alive. One that is ready already, for another reason, is
-            // passed over: it will look for itself.
-            if unsafe { &*(*node).co }.unpark() {
-                return true;
+            // SAFETY: a linked node is valid, and so is whom it stands for. One that is ready already, for another
+            // reason, is passed over: it will look for itself.
+            unsafe {
+                match (*node).who {
+                    Who::Waiter(co) if (*co).unpark() => return true,
+                    Who::Waiter(_) => {}
+                    Who::Hook(hook) => hook(node),
+                }
             }
         }
         false
@@ -285,7 +339,7 @@ impl LocalWaiters {
     }
 
     fn unlink(&self, node: *const LocalNode) {
-        // SAFETY: linked nodes are valid, see `wait`.
+        // SAFETY: linked nodes are valid, see `add`.
         unsafe {
             let (prev, next) = ((*node).prev.get(), (*node).next.get());
             if prev.is_null() {

@@ -30,7 +30,7 @@ use clock::Clock;
 use inject::Inject;
 use io::Sources;
 use ready::Ready;
-pub(crate) use run::seed_from_env;
+pub(crate) use run::{fatal, seed_from_env};
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::VecDeque;
 use std::io::Result;

@@ -89,7 +89,7 @@ impl Semaphore {
     }
 
     #[inline]
-    pub(super) fn take_now(&self) -> bool {
+    pub(crate) fn take_now(&self) -> bool {
         let mut state = self.state.lock();
         let some = state.permits > 0;
         state.permits -= usize::from(some);
@@ -98,7 +98,7 @@ impl Semaphore {
 
     /// Takes a permit, waiting for one at most `timeout`; says whether it has.
     #[inline]
-    pub(super) fn take(&self, on: WaitingOn, timeout: Option<Duration>) -> bool {
+    pub(crate) fn take(&self, on: WaitingOn, timeout: Option<Duration>) -> bool {
         self.take_now() || self.wait(on, timeout)
     }
 

@@ -131,7 +131,7 @@ impl<T> JoinHandle<T> {
 
     #[track_caller]
     #[inline]
-    fn wait_until(&self, on: WaitingOn, deadline: u64) -> bool {
+    pub(super) fn wait_until(&self, on: WaitingOn, deadline: u64) -> bool {
         let co = self.co();
         if co.is_done() {
             return true;
@@ -176,18 +176,15 @@ impl<T> JoinHandle<T> {
 
     fn interrupt(&self, interrupt: Interrupt) {
         let co = self.co();
-        match co.state.get() {
-            State::Done => return,
-            State::New => {}
-            _ if cfg!(panic = "abort") => {
-                panic!("a greenlet that has begun cannot be killed in a program built with panic = \"abort\"")
-            }
-            _ => {}
+        if co.is_done() {
+            return;
         }
-        if ptr::eq(co, co.hub().current()) && co.shields.get() == 0 && !std::thread::panicking() {
-            interrupt.raise();
+        assert_killable(co);
+        if ptr::eq(co, co.hub().current()) {
+            interrupt_current(co, interrupt)
+        } else {
+            co.interrupt(interrupt)
         }
-        co.interrupt(interrupt);
     }
 
     /// Whether the task has ended.
@@ -235,14 +232,24 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// Waits for all of them; their results in the same order.
-#[track_caller]
-pub fn join_all<T>(tasks: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<Result<T, JoinError>> {
-    let tasks: Vec<JoinHandle<T>> = tasks.into_iter().collect();
-    let on = WaitingOn::new("join_all", Reach::Hub);
-    let wait_and_take = |task: JoinHandle<T>| {
-        task.wait_until(on, NEVER);
-        task.take()
-    };
-    tasks.into_iter().map(wait_and_take).collect()
+/// # Panics
+/// In programs built with `panic = "abort"`, if the greenlet has begun.
+pub(super) fn assert_killable(co: &Coroutine) {
+    if cfg!(panic = "abort") && co.state.get() != State::New {
+        panic!("a greenlet that has begun cannot be killed in a program built with panic = \"abort\"");
+    }
+}
+
+/// Interrupts the running greenlet: at once, unless it is shielded or being unwound.
+fn interrupt_current(co: &Coroutine, interrupt: Interrupt) {
+    if co.shields.get() == 0 && !std::thread::panicking() {
+        interrupt.raise();
+    }
+    co.interrupt(interrupt);
+}
+
+/// Kills the running greenlet.
+pub(super) fn kill_current(co: &Coroutine) {
+    assert_killable(co);
+    interrupt_current(co, Interrupt::Kill);
 }

@@ -3,14 +3,26 @@
 //! [`spawn`] only queues: the task runs when its spawner first waits, and tasks begin in the order in which they
 //! were spawned. A task belongs to the thread that spawned it, so its function need not be `Send`.
 
+mod group;
 mod handle;
+mod imap;
 pub(crate) mod local;
+mod pool;
+mod scope;
+mod set;
 mod sleep;
 mod timeout;
+mod wait;
+mod watch;
 
-pub use handle::{JoinError, JoinHandle, join_all};
+pub use group::Group;
+pub use handle::{JoinError, JoinHandle};
+pub use imap::{Imap, ImapUnordered};
+pub use pool::{Pool, PoolFull};
+pub use scope::{Scope, ScopedJoinHandle, scope, try_scope};
 pub use sleep::{sleep, sleep_until, yield_now};
 pub use timeout::{Elapsed, shield, timeout};
+pub use wait::{IWait, iwait, join_all, try_join_all, wait};
 
 use crate::coroutine::{Coroutine, Kind, Unstarted, VTable, run_quietly};
 use crate::hub::Hub;
@@ -107,16 +119,35 @@ impl Builder {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        let size = match self.stack_size {
-            Some(bytes) => StackSize::from_bytes(bytes)?,
-            None => stack::default_size(),
-        };
+        let size = self.size()?;
         let hub = match Hub::try_get() {
             Some(hub) => hub,
             None => Hub::try_start(Default::default())?,
         };
         // SAFETY: as in `spawn`.
         Ok(unsafe { spawn_on(hub, f, self.name, size, Location::caller()) })
+    }
+
+    /// Spawns the task in a scope.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the stack would be larger than 64 MiB.
+    #[track_caller]
+    pub fn spawn_scoped<'scope, F, T>(
+        self,
+        scope: &'scope Scope<'scope, '_>,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        let size = self.size()?;
+        Ok(scope.spawn_with(f, self.name, size, Location::caller()))
+    }
+
+    fn size(&self) -> io::Result<StackSize> {
+        self.stack_size.map_or(Ok(stack::default_size()), StackSize::from_bytes)
     }
 }
 
