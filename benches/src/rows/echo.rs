@@ -137,7 +137,7 @@ pub(super) const JOBS: [Job; 5] = [
                     ready. The limit is what 1.02 times the bare loop leaves, if a message takes the kernel 15,000.",
         }],
         runtimes: servers!(user_instructions),
-        max_rounds: 1,
+        max_rounds: 3,
         slow: true,
     },
 ];
