@@ -1,6 +1,6 @@
 //! TCP echo on one thread: what a message costs the server, in CPU time, system calls and instructions.
 //!
-//! The target is in instructions, user and kernel, against a bare epoll loop. Where the processor's
+//! The target is in instructions, user and kernel, against a bare epoll loop. Where the processor's
 //! counters are to be had (`perf stat -e instructions`) that row is measured. Where they are not, as in most
 //! virtual machines, two rows stand in for it: CPU time against the same loop, which is the whole cost but noisy,
 //! and user instructions by cachegrind, which are exact but leave the kernel out.
@@ -20,7 +20,7 @@ const SYSCALLS: &str = "syscalls_per_message";
 const USER_INSTRUCTIONS: &str = "user_instructions_per_message";
 const INSTRUCTIONS: &str = "instructions_per_message";
 
-/// The 1.02, for user instructions alone. tokio's 1.06, measured where the counters are to be had, and its 976
+/// The target's 1.02, for user instructions alone. tokio's 1.06, measured where the counters are to be had, and its 976
 /// user instructions here beside the bare loop's 71 say that a message takes the kernel (976 - 1.06 * 71) / 0.06 =
 /// 15,000 instructions; 0.02 * (15,000 + 71) + 71 are left for greenloom.
 const USER_LIMIT: f64 = 372.0;

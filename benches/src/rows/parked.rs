@@ -15,7 +15,7 @@ use crate::measure::{CPU_NS, OP_NS, RSS, Sample, Span, page_table_bytes, residen
 const PER_TASK: &str = "rss_per_task";
 const TABLES_PER_TASK: &str = "page_tables_per_task";
 
-/// The 4.4 KB.
+/// 4.4 KB.
 const TARGET: Option<Target> = Some(Target::AtMost(4400.0));
 
 pub(super) const JOBS: [Job; 3] = [
