@@ -11,8 +11,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::rt::Group;
 use clap::Args;
+use greenloom::Group;
 use greenloom::net::TcpStream;
 use hdrhistogram::Histogram;
 

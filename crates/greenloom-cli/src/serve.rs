@@ -5,16 +5,15 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::rt::{self, Group, Hubs, RemoteJoinHandle};
+use crate::rt::{self, Hubs, RemoteJoinHandle};
 use clap::{Args, ValueEnum};
-use greenloom::JoinError;
 use greenloom::net::{TcpListener, TcpStream};
 use greenloom::sync::{Event, Semaphore};
+use greenloom::{Group, JoinError};
 use rustix::io::Errno;
 
 use crate::arguments::{positive, seconds_or_zero};
@@ -230,7 +229,7 @@ fn bind_all(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
 
 /// Serves `listener` in the current hub until told to drain, and until its connections have ended.
 pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) {
-    let connections = Rc::new(Group::new());
+    let connections = Group::new();
     let acceptor = greenloom::spawn({
         let (connections, shared) = (connections.clone(), shared.clone());
         move || accept(&listener, &connections, &shared)
@@ -243,6 +242,7 @@ pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) {
     if !connections.join_timeout(shared.grace) {
         shared.cut_off.fetch_add(connections.len() as u64, Ordering::Relaxed);
         connections.kill();
+        connections.join();
     }
 }
 

@@ -7,7 +7,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::rt::Group;
+use greenloom::Group;
 use greenloom::sync::channel::{self, Receiver, Sender};
 use url::Url;
 

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::rt::Group;
+use greenloom::Group;
 use greenloom::net::{TcpListener, TcpStream};
 
 /// Longest request head, in bytes.
@@ -22,9 +22,12 @@ pub(super) struct Answer {
     pub(super) latency: Duration,
 }
 
-/// Serves `listener` until the calling task is killed; its connections end with it.
-pub(super) fn serve(listener: &TcpListener, answer: Rc<impl Fn(&str) -> Answer + 'static>) {
-    let connections = Group::new();
+/// Serves `listener` until the calling task is killed, each connection in a task of `connections`.
+pub(super) fn serve(
+    listener: &TcpListener,
+    connections: &Group,
+    answer: Rc<impl Fn(&str) -> Answer + 'static>,
+) {
     // Ends only with an error that would come again at once: the site is then gone, and its crawler says so.
     while let Ok((stream, _)) = listener.accept_patiently() {
         let answer = answer.clone();

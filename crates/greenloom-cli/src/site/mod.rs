@@ -14,8 +14,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
-use greenloom::JoinHandle;
 use greenloom::net::TcpListener;
+use greenloom::{Group, JoinHandle};
 pub(crate) use pages::Shape;
 use url::Url;
 
@@ -25,6 +25,7 @@ pub(crate) struct Site {
     address: SocketAddr,
     requests: Requests,
     acceptor: JoinHandle<()>,
+    connections: Group,
 }
 
 /// How often each path was asked for.
@@ -40,6 +41,8 @@ impl Site {
         let address = listener.local_addr()?;
         let requests = Requests::default();
         let counted = requests.clone();
+        let connections = Group::new();
+        let accepted = connections.clone();
         let acceptor = greenloom::spawn(move || {
             let answer = Rc::new(move |path: &str| {
                 let mut requests = counted.borrow_mut();
@@ -47,9 +50,9 @@ impl Site {
                 *before += 1;
                 shape.answer(path, *before)
             });
-            http::serve(&listener, answer);
+            http::serve(&listener, &accepted, answer);
         });
-        Ok(Site { shape, address, requests, acceptor })
+        Ok(Site { shape, address, requests, acceptor, connections })
     }
 
     /// Its front page.
@@ -103,5 +106,6 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         self.acceptor.kill();
+        self.connections.kill();
     }
 }
