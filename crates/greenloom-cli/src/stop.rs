@@ -52,7 +52,7 @@ impl Stop {
     /// # Errors
     /// If the operating system refuses to deliver signals this way.
     pub(crate) fn on_signals() -> std::io::Result<Stop> {
-        let signals = Signals::new(&[Signal::INT.as_raw(), Signal::TERM.as_raw()])?;
+        let signals = Signals::new([Signal::INT.as_raw(), Signal::TERM.as_raw()])?;
         let stop = Stop { inner: Arc::new(Inner { asked: Event::new(), cause: OnceLock::new() }) };
         let told = stop.clone();
         greenloom::spawn(move || {

@@ -86,3 +86,8 @@ pub use task::{
 };
 #[cfg(not(loom))]
 pub use thread_pool::{offload, set_offload_threads};
+
+/// The tutorial's examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

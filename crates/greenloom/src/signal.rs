@@ -1,6 +1,6 @@
 //! Signals of the system, received like messages.
 //!
-//! A handler does no more than note which signal came and notify the hub ([`Notify`]), which both are allowed in one. The
+//! A handler does no more than note which signal came and notify the hub (`notify`), which both are allowed in one. The
 //! receiving greenlet sees it on its own stack, where everything is allowed. As with the system's own pending signals, a
 //! signal that comes several times before it is received is received once.
 

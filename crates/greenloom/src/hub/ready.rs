@@ -69,7 +69,7 @@ impl Ready {
     }
 
     /// How many nodes are queued.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len.get()
     }
@@ -101,27 +101,6 @@ impl Ready {
             unsafe { &*self.tail.get() }.next.set(node);
         }
         self.tail.set(node);
-    }
-
-    /// Queues `node` before all others: it runs next. In seeded mode it is one among the others, as any node.
-    ///
-    /// # Safety
-    /// As for [`Ready::push_back`].
-    #[inline]
-    pub(crate) unsafe fn push_front(&self, node: *const ReadyNode) {
-        // SAFETY: the caller vouches for `node`.
-        let new = unsafe { &*node };
-        debug_assert_eq!(new.next.get(), unqueued(), "a task was made ready twice");
-        self.len.set(self.len.get() + 1);
-        if let Some(seeded) = &self.seeded {
-            return seeded.push(node);
-        }
-        let head = self.head.get();
-        new.next.set(head);
-        if head.is_null() {
-            self.tail.set(node);
-        }
-        self.head.set(node);
     }
 
     /// Takes the oldest node, in seeded mode a pseudo-random one; `None` when the queue is empty.
@@ -220,19 +199,6 @@ mod tests {
         assert!(ready.is_empty() && ready.pop_front().is_none());
         push_all(&ready, &nodes[..2]);
         assert_eq!(drain(&ready, &nodes), [0, 1]);
-    }
-
-    #[test]
-    fn push_front_goes_before_all_others() {
-        let (ready, nodes) = (Ready::fifo(), nodes(4));
-        // SAFETY: each node is pushed once and outlives the queue.
-        unsafe {
-            ready.push_front(&nodes[0]);
-            ready.push_back(&nodes[1]);
-            ready.push_front(&nodes[2]);
-            ready.push_back(&nodes[3]);
-        }
-        assert_eq!(drain(&ready, &nodes), [2, 0, 1, 3]);
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Timers {
     }
 
     /// How many timers are armed.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.heap.len()
     }
