@@ -33,6 +33,8 @@ mod coroutine;
 #[cfg(not(loom))]
 pub mod greenlet;
 #[cfg(not(loom))]
+mod hubs;
+#[cfg(not(loom))]
 pub mod net;
 #[cfg(not(loom))]
 mod notify;
@@ -73,7 +75,11 @@ pub use block_on::block_on;
 #[cfg(not(loom))]
 pub use coroutine::TaskId;
 #[cfg(not(loom))]
+pub use hub::remote::{HubClosed, HubHandle, RemoteJoinHandle};
+#[cfg(not(loom))]
 pub use hub::report::dump;
+#[cfg(not(loom))]
+pub use hubs::{Hubs, hubs, hubs_per_core};
 #[cfg(not(loom))]
 pub use stack::set_default_size as set_default_stack_size;
 #[cfg(not(loom))]

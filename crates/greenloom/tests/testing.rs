@@ -213,13 +213,14 @@ fn a_leak_is_named() {
     let output = in_child("a_leak_is_named", &[], || {
         Builder::new().run(|| {
             testing::assert_no_leaks(|| spawn(|| 1).join().unwrap());
-            testing::assert_no_leaks(|| drop(std::fs::File::open("/dev/null").unwrap()));
+            testing::assert_no_leaks_in_process(|| drop(std::fs::File::open("/dev/null").unwrap()));
             let leaks = [
                 || drop(spawn(|| sleep(Duration::MAX))),
                 || std::mem::forget(std::fs::File::open("/dev/null").unwrap()),
             ];
             for leak in leaks {
-                let caught = catch_unwind(AssertUnwindSafe(|| testing::assert_no_leaks(leak))).unwrap_err();
+                let caught =
+                    catch_unwind(AssertUnwindSafe(|| testing::assert_no_leaks_in_process(leak))).unwrap_err();
                 let message = caught.downcast_ref::<String>().unwrap();
                 assert!(message.contains("waits for sleep at") || message.contains("/dev/null"), "{message}");
             }

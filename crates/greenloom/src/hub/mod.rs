@@ -15,6 +15,7 @@ pub(crate) mod io;
 #[cfg(test)]
 mod measure;
 pub(crate) mod ready;
+pub(crate) mod remote;
 pub(crate) mod report;
 mod run;
 pub(crate) mod shutdown;

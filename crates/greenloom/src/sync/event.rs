@@ -72,7 +72,7 @@ impl Event {
         self.wait_until(WaitingOn::new("Event::wait_timeout", Reach::Process), Some(timeout))
     }
 
-    fn wait_until(&self, on: WaitingOn, timeout: Option<Duration>) -> bool {
+    pub(crate) fn wait_until(&self, on: WaitingOn, timeout: Option<Duration>) -> bool {
         if self.is_set() {
             return true;
         }

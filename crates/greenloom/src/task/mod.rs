@@ -297,7 +297,7 @@ impl JoinError {
         }
     }
 
-    fn of_payload(payload: Box<dyn Any + Send>) -> JoinError {
+    pub(crate) fn of_payload(payload: Box<dyn Any + Send>) -> JoinError {
         if payload.is::<KillPayload>() { JoinError::Killed } else { JoinError::Panicked(payload) }
     }
 }

@@ -26,20 +26,33 @@ pub fn counts() -> Counts {
     Counts { greenlets: hub.alive(), stacks, fds: fds().len() }
 }
 
-/// Runs `f`; what it has made must be gone then.
-///
-/// Greenlets and stacks are counted for this thread. Descriptors are counted for the process, so other threads must
-/// not open any to keep: run such a test in a process of its own.
+/// Runs `f`; the greenlets and stacks that it has made in this thread must be gone then.
 ///
 /// # Panics
 /// If there are more than before, one second later still.
 #[track_caller]
 pub fn assert_no_leaks<T>(f: impl FnOnce() -> T) -> T {
+    compare(false, f)
+}
+
+/// As [`assert_no_leaks`], and looks at descriptors as well. These are the process's, so no other thread may open any to
+/// keep meanwhile: have such a test run in a process of its own.
+///
+/// # Panics
+/// If there are more than before, one second later still. The message names the descriptors.
+#[track_caller]
+pub fn assert_no_leaks_in_process<T>(f: impl FnOnce() -> T) -> T {
+    compare(true, f)
+}
+
+#[track_caller]
+fn compare<T>(with_fds: bool, f: impl FnOnce() -> T) -> T {
     let before = counts();
     let fds_before = fds();
     let result = f();
-    let more =
-        |now: Counts| now.greenlets > before.greenlets || now.stacks > before.stacks || now.fds > before.fds;
+    let more = |now: Counts| {
+        now.greenlets > before.greenlets || now.stacks > before.stacks || with_fds && now.fds > before.fds
+    };
     let began = Instant::now();
     while more(counts()) && began.elapsed() < PATIENCE {
         super::settle();
@@ -47,7 +60,7 @@ pub fn assert_no_leaks<T>(f: impl FnOnce() -> T) -> T {
     }
     let now = counts();
     if more(now) {
-        let new = fds().into_iter().filter(|(fd, _)| !fds_before.contains_key(fd));
+        let new = fds().into_iter().filter(|(fd, _)| with_fds && !fds_before.contains_key(fd));
         let new: Vec<String> = new.map(|(fd, what)| format!("\n  fd {fd}: {what}")).collect();
         panic!("leaked: {before:?} has become {now:?}{}\n{}", new.concat(), crate::dump());
     }

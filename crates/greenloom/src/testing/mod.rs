@@ -27,7 +27,7 @@ mod sequencer;
 
 pub use interrupts::{Moment, interrupted, kill_at_every_park, victim};
 pub(crate) use interrupts::{Rehearsal, at_park};
-pub use leaks::{Counts, assert_no_leaks, counts};
+pub use leaks::{Counts, assert_no_leaks, assert_no_leaks_in_process, counts};
 pub use sequencer::{Sequencer, Turn};
 
 use crate::hub::{Hub, Options, seed_from_env, shutdown};
