@@ -9,7 +9,6 @@ mod demo;
 mod limits;
 mod load;
 mod output;
-mod rt;
 mod serve;
 mod site;
 mod stop;

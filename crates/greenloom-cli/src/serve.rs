@@ -9,11 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::rt::{self, Hubs, RemoteJoinHandle};
 use clap::{Args, ValueEnum};
 use greenloom::net::{TcpListener, TcpStream};
 use greenloom::sync::{Event, Semaphore};
-use greenloom::{Group, JoinError};
+use greenloom::{Group, Hubs, JoinError, RemoteJoinHandle};
 use rustix::io::Errno;
 
 use crate::arguments::{positive, seconds_or_zero};
@@ -177,11 +176,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(listeners: Vec<TcpListener>, shared: &Arc<Shared>) -> io::Result<Server> {
-        let hubs = rt::hubs(listeners.len())?;
+        let hubs = Hubs::new(listeners.len())?;
         let mut running = Vec::new();
         for (index, listener) in listeners.into_iter().enumerate() {
             let shared = shared.clone();
-            running.push(hubs.spawn_on(index, move || serve(listener, &shared))?);
+            running.push(hubs.spawn_on(index, move || serve(listener, &shared)));
         }
         Ok(Server { hubs, running })
     }
