@@ -273,3 +273,16 @@ fn receivers_killed_while_another_thread_sends_take_no_value_with_them() {
     assert!(kills > 0);
     assert_eq!(sum.get(), 500 * 501 / 2);
 }
+
+#[test]
+fn handles_and_primitives_can_be_shared_by_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Sender<Cell<u8>>>();
+    shared::<Receiver<Cell<u8>>>();
+    shared::<greenloom::sync::Mutex<Cell<u8>>>();
+    shared::<greenloom::sync::ReentrantLock<Cell<u8>>>();
+    shared::<greenloom::sync::RwLock<u8>>();
+    shared::<greenloom::sync::AsyncResult<u8>>();
+    shared::<(greenloom::sync::Event, greenloom::sync::Semaphore, greenloom::sync::Condvar)>();
+    shared::<greenloom::sync::Barrier>();
+}

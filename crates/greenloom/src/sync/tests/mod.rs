@@ -20,16 +20,15 @@ use std::time::Duration;
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 
-/// How much to run: coroutines as threads are slow, and Miri is far slower.
+/// How much to run: coroutines as threads are slow, and Miri is slower.
 pub(super) const fn scaled(count: u64) -> u64 {
-    let part = if cfg!(miri) {
-        200
+    if cfg!(miri) {
+        count.div_ceil(200)
     } else if crate::context::THREADS {
-        20
+        count.div_ceil(20)
     } else {
-        1
-    };
-    count.div_ceil(part)
+        count
+    }
 }
 
 /// SplitMix64, for scenarios that are chosen by a seed.
