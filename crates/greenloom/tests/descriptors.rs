@@ -1,5 +1,8 @@
 //! Descriptors that are borrowed, closed while waited for, or whose numbers are used again.
 
+// Not under Miri: it has no poll(2).
+#![cfg(not(miri))]
+
 #[path = "util/tcp.rs"]
 mod tcp;
 

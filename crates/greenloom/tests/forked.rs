@@ -1,5 +1,8 @@
 //! A process that forks while its greenlets wait. Each test runs in a process of its own, which has one thread.
 
+// Not under Miri: it does not fork.
+#![cfg(not(miri))]
+
 #[path = "util/child.rs"]
 mod child;
 

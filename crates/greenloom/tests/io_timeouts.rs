@@ -1,5 +1,8 @@
 //! Reads, writes, accepts and connects that take too long.
 
+// Not under Miri: it has no poll(2).
+#![cfg(not(miri))]
+
 #[path = "util/tcp.rs"]
 mod tcp;
 

@@ -1,5 +1,8 @@
 //! Child processes.
 
+// Not under Miri: it starts no processes.
+#![cfg(not(miri))]
+
 #[path = "util/child.rs"]
 mod child;
 

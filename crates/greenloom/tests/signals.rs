@@ -1,5 +1,8 @@
 //! Signals received like messages. Handlers are the whole process's, so each test runs in a process of its own.
 
+// Not under Miri: it has no signals.
+#![cfg(not(miri))]
+
 #[path = "util/child.rs"]
 mod child;
 
