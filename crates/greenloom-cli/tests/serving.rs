@@ -66,6 +66,17 @@ fn sigterm_drains() {
 }
 
 #[test]
+fn a_second_signal_does_not_wait() {
+    let (mut server, address) = serve(&["echo", "--grace", "300"]);
+    let client = connect(address);
+    assert_eq!(ask(&client, "x").unwrap(), "x");
+    server.signal(Signal::TERM);
+    assert!(server.line().contains("accepting no more"));
+    server.signal(Signal::TERM);
+    assert_eq!(server.finish().code(), 143);
+}
+
+#[test]
 fn a_connection_that_does_not_finish_is_cut_off_after_the_grace() {
     let (server, address) = serve(&["echo", "--grace", "0.3", "--cores", "2"]);
     let mut client = connect(address);

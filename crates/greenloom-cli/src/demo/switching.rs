@@ -87,7 +87,7 @@ fn best<T>(work: impl Fn() -> T) -> (Duration, T) {
 
 pub(super) const EAT_AND_PLAY: Step = Step {
     title: "Eat and play, by explicit switches",
-    story: &["The first switch starts a coroutine with a value; the next goes on from there."],
+    story: &["The first switch starts a coroutine with a value, the next goes on there."],
     show: |guide| {
         let diary = Diary { guide: *guide, lines: Rc::default() };
         let play = Greenlet::new({
