@@ -1,7 +1,7 @@
 //! A process that forks while its greenlets wait. Each test runs in a process of its own, which has one thread.
 
-// Not under Miri: it does not fork.
-#![cfg(not(miri))]
+// Not under Miri: it does not fork. Nor where coroutines are threads: a forked child has none of them.
+#![cfg(not(any(miri, greenloom_threads)))]
 
 #[path = "util/child.rs"]
 mod child;

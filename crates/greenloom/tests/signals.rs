@@ -131,6 +131,7 @@ fn ctrl_c_is_waited_for() {
 }
 
 #[test]
+#[cfg_attr(greenloom_threads, ignore = "coroutines are threads there, and a forked child has none of them")]
 fn signals_arrive_in_a_forked_child() {
     alone("signals_arrive_in_a_forked_child", || {
         let signals = Signals::new([libc::SIGUSR1]).unwrap();
