@@ -82,7 +82,8 @@ enum Registered {
 /// What a hub knows of one descriptor number.
 pub(crate) struct Source {
     owner: Cell<OwnerId>,
-    generation: Cell<u32>,
+    /// What the poller calls it by: the number, and above it how often that has had a new descriptor.
+    token: Cell<u64>,
     registered: Cell<Registered>,
     /// Whether trying is worthwhile. Never false unless an event will come to make it true.
     readable: Cell<bool>,
@@ -95,10 +96,10 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    fn new() -> Source {
+    fn new(fd: u32) -> Source {
         Source {
             owner: Cell::new(OwnerId::BORROWED),
-            generation: Cell::new(0),
+            token: Cell::new(u64::from(fd)),
             registered: Cell::new(Registered::No),
             readable: Cell::new(true),
             writable: Cell::new(true),
@@ -113,6 +114,11 @@ impl Source {
     #[inline]
     pub(crate) fn may_try(&self, direction: Direction) -> bool {
         self.flag(direction).get()
+    }
+
+    /// It is ready, although no event has said so yet.
+    pub(crate) fn try_again(&self, direction: Direction) {
+        self.flag(direction).set(true);
     }
 
     /// An operation was short: the next one would block, and an edge will tell when not.
@@ -138,15 +144,11 @@ impl Source {
     /// Begins anew for another descriptor of the same number. Whoever waits for the old one gets EBADF.
     fn reset(&self, owner: OwnerId) {
         self.owner.set(owner);
-        self.generation.set(self.generation.get().wrapping_add(1));
+        self.token.set(self.token.get().wrapping_add(1 << 32));
         self.registered.set(Registered::No);
         self.forget_state();
         self.readers.wake_all();
         self.writers.wake_all();
-    }
-
-    fn token(&self, fd: RawFd) -> u64 {
-        u64::from(self.generation.get()) << 32 | u64::from(fd as u32)
     }
 
     #[inline]
@@ -215,9 +217,9 @@ impl Sources {
     /// Counts an operation. `false`: so many have succeeded without a wait that others are to have a turn.
     #[inline]
     pub(crate) fn spend(&self) -> bool {
-        let left = self.operations.get();
-        self.operations.set(left.wrapping_sub(1));
-        left != 0
+        let (left, none_left) = self.operations.get().overflowing_sub(1);
+        self.operations.set(left);
+        !none_left
     }
 
     /// Others have had a turn.
@@ -240,40 +242,72 @@ impl Sources {
     /// The source of this number, made if there is none.
     #[cold]
     fn at(&self, fd: RawFd) -> Result<&Source, NotReady> {
-        let Ok(index) = usize::try_from(fd) else {
+        let Ok(number) = u32::try_from(fd) else {
             return Err(NotReady::Failed(io::Error::from_raw_os_error(libc::EBADF)));
         };
+        let index = number as usize;
         // SAFETY: as in `find`.
         let table = unsafe { &mut *self.table.get() };
         if table.len() <= index {
             table.resize_with(index + 1, || None);
         }
-        Ok(table[index].get_or_insert_with(|| Box::new(Source::new())))
+        Ok(table[index].get_or_insert_with(|| Box::new(Source::new(number))))
     }
 
     /// Parks until `fd`, of which `owner` is the identity, may be ready. The last operation said that it would block, or
-    /// was short.
-    pub(crate) fn wait(
-        &self,
+    /// was short. `source` is what [`Sources::look`] has just found.
+    #[inline]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "what a wait is about; a struct of it would be built for each"
+    )]
+    pub(crate) fn wait<'a>(
+        &'a self,
         hub: &Hub,
+        source: Option<&'a Source>,
         fd: RawFd,
         owner: OwnerId,
         direction: Direction,
         on: WaitingOn,
         deadline: u64,
-    ) -> Result<(), NotReady> {
-        hub.check_fork();
+    ) -> Result<&'a Source, NotReady> {
         self.refill();
+        let source = match source {
+            Some(source) if source.registered.get() == Registered::Edges => {
+                source.flag(direction).set(false);
+                source
+            }
+            _ => {
+                let (source, taken) = self.begin(hub, fd, owner, direction)?;
+                if !taken {
+                    return Ok(source);
+                }
+                source
+            }
+        };
+        self.park(hub, source, fd, direction, on, deadline)?;
+        Ok(source)
+    }
+
+    /// Registers an owned descriptor, and makes this number's source its own. `false`: the poller does not take it, as it
+    /// never blocks.
+    #[cold]
+    fn begin(
+        &self,
+        hub: &Hub,
+        fd: RawFd,
+        owner: OwnerId,
+        direction: Direction,
+    ) -> Result<(&Source, bool), NotReady> {
+        hub.check_fork();
         let source = match self.look(fd, owner) {
             Some(source) => source,
             None => self.take_over(hub, fd, owner)?,
         };
         // Before it is registered: that reports what is ready then.
         source.flag(direction).set(false);
-        if source.registered.get() != Registered::Edges && !self.register_edges(hub, source, fd)? {
-            return Ok(());
-        }
-        self.park(hub, source, fd, direction, on, deadline)
+        let taken = source.registered.get() == Registered::Edges || self.register_edges(hub, source, fd)?;
+        Ok((source, taken))
     }
 
     /// Parks until `fd`, which belongs to somebody else, is ready.
@@ -292,7 +326,7 @@ impl Sources {
         if source.owner.get() != OwnerId::BORROWED {
             // The runtime owns it, or did. Asking again for the same makes the kernel say again what is ready.
             let same_file = source.registered.get() == Registered::Edges
-                && hub.poller().modify(fd, source.token(fd), Interest::Edges).is_ok();
+                && hub.poller().modify(fd, source.token.get(), Interest::Edges).is_ok();
             if !same_file {
                 source.reset(OwnerId::BORROWED);
                 source.flag(direction).set(false);
@@ -304,7 +338,8 @@ impl Sources {
         self.park(hub, source, fd, direction, on, deadline)
     }
 
-    #[inline]
+    // As with `waiter::park`: one frame between the caller and the switch.
+    #[inline(always)]
     fn park(
         &self,
         hub: &Hub,
@@ -314,12 +349,12 @@ impl Sources {
         on: WaitingOn,
         deadline: u64,
     ) -> Result<(), NotReady> {
-        let generation = source.generation.get();
+        let token = source.token.get();
         let _waiting = Waiting::begin(&self.waiting);
         loop {
             match source.waiters(direction).wait(hub, on, deadline) {
                 Err(interrupt) => return Err(NotReady::Interrupted(interrupt)),
-                Ok(_) if source.generation.get() != generation => return Err(NotReady::Closed),
+                Ok(_) if source.token.get() != token => return Err(NotReady::Closed),
                 Ok(_) if source.flag(direction).get() => return Ok(()),
                 Ok(Wake::TimedOut) => return Err(NotReady::TimedOut),
                 // Another waiter came first and found it drained, or the wake-up was spurious.
@@ -327,7 +362,7 @@ impl Sources {
                     if !self.register_once(hub, source, fd, Some(direction))? {
                         return Ok(());
                     }
-                    if source.generation.get() != generation {
+                    if source.token.get() != token {
                         return Err(NotReady::Closed);
                     }
                 }
@@ -337,12 +372,11 @@ impl Sources {
     }
 
     /// Makes the source of this number `owner`'s.
-    #[cold]
     fn take_over(&self, hub: &Hub, fd: RawFd, owner: OwnerId) -> Result<&Source, NotReady> {
         let source = self.at(fd)?;
         // Somebody may wait for what they have borrowed from this very owner. If the poller knows the number, it is
         // the same file; a file that was closed it has forgotten.
-        if source.has_waiters() && hub.poller().modify(fd, source.token(fd), Interest::Edges).is_ok() {
+        if source.has_waiters() && hub.poller().modify(fd, source.token.get(), Interest::Edges).is_ok() {
             source.owner.set(owner);
             source.registered.set(Registered::Edges);
             source.forget_state();
@@ -353,9 +387,8 @@ impl Sources {
     }
 
     /// Has the poller tell every change of an owned descriptor. `false`: it does not take such, as they never block.
-    #[cold]
     fn register_edges(&self, hub: &Hub, source: &Source, fd: RawFd) -> Result<bool, NotReady> {
-        let (poller, token) = (hub.poller(), source.token(fd));
+        let (poller, token) = (hub.poller(), source.token.get());
         let result = match poller.add(fd, token, Interest::Edges) {
             // A registration that outlived its descriptor, because another one stands for the same file.
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
@@ -387,7 +420,7 @@ impl Sources {
         let code = |result: &io::Result<()>| result.as_ref().err().and_then(io::Error::raw_os_error);
         let mut result = Err(io::Error::from_raw_os_error(libc::ENOENT));
         if source.registered.get() == Registered::Once {
-            result = poller.modify(fd, source.token(fd), interest(source));
+            result = poller.modify(fd, source.token.get(), interest(source));
             if code(&result) == Some(libc::ENOENT) {
                 // Closed, and the number is another file's now: those who waited for the first are to know.
                 source.reset(OwnerId::BORROWED);
@@ -395,10 +428,10 @@ impl Sources {
             }
         }
         if code(&result) == Some(libc::ENOENT) {
-            result = poller.add(fd, source.token(fd), interest(source));
+            result = poller.add(fd, source.token.get(), interest(source));
         }
         if code(&result) == Some(libc::EEXIST) {
-            result = poller.modify(fd, source.token(fd), interest(source));
+            result = poller.modify(fd, source.token.get(), interest(source));
         }
         let taken = taken(result)?;
         source.registered.set(if taken { Registered::Once } else { Registered::No });
@@ -410,14 +443,8 @@ impl Sources {
     pub(super) fn deliver(&self, hub: &Hub, event: Event) {
         let fd = event.token as u32 as RawFd;
         let Some(source) = self.find(fd) else { return };
-        if source.token(fd) != event.token {
+        if source.token.get() != event.token {
             return;
-        }
-        if event.short_reads() {
-            source.short_reads.set(true);
-        }
-        if event.short_writes() {
-            source.short_writes.set(true);
         }
         if event.readable() {
             source.readable.set(true);
@@ -426,6 +453,10 @@ impl Sources {
         if event.writable() {
             source.writable.set(true);
             source.writers.wake_all();
+        }
+        if event.unusual() {
+            source.short_reads.set(source.short_reads.get() || event.short_reads());
+            source.short_writes.set(source.short_writes.get() || event.short_writes());
         }
         if source.registered.get() == Registered::Once && source.has_waiters() {
             // Now the poller tells nothing any more, but the others still wait.

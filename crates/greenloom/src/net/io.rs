@@ -8,11 +8,12 @@ use super::native;
 use crate::coroutine::Kind;
 use crate::hub::Hub;
 use crate::hub::clock::{Clock, NEVER, deadline_after, duration_ns};
-use crate::hub::io::{Direction, NotReady, OwnerId};
+use crate::hub::io::{Direction, NotReady, OwnerId, Source};
 use crate::waiter::{Reach, WaitingOn, Wake, park};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -30,23 +31,46 @@ pub(crate) struct Io {
     write_timeout: AtomicU64,
 }
 
-/// When a call has to be done, found out at its first wait.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Deadline(Option<u64>);
+/// A blocking call: what it waits for, and its name in reports.
+#[derive(Debug)]
+pub(crate) struct Call {
+    direction: Direction,
+    what: &'static str,
+}
+
+impl Call {
+    pub(crate) const fn read(what: &'static str) -> Call {
+        Call { direction: Direction::Read, what }
+    }
+
+    pub(crate) const fn write(what: &'static str) -> Call {
+        Call { direction: Direction::Write, what }
+    }
+}
+
+/// When a call has to be done, in ns of the clock that waits of this thread go by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(u64);
 
 impl Deadline {
-    /// One `timeout` from now, on the clock that waits of this thread go by.
+    /// To be found out at the first wait, from the descriptor's timeout.
+    const UNKNOWN: Deadline = Deadline(0);
+
+    /// One `timeout` from now.
     pub(crate) fn after(timeout: Option<Duration>) -> Deadline {
-        Deadline(Some(timeout.map_or(NEVER, |timeout| deadline_after(now(Hub::try_get()), timeout))))
+        Deadline(timeout.map_or(NEVER, |timeout| deadline_after(now(Hub::try_get()), timeout)).max(1))
     }
 
     /// What is left of it; zero: nothing. `None`: it never comes.
     pub(crate) fn left(self) -> Option<Duration> {
-        match self.0 {
-            None | Some(NEVER) => None,
-            Some(at) => Some(Duration::from_nanos(at.saturating_sub(now(Hub::try_get())))),
-        }
+        (self.0 != NEVER).then(|| Duration::from_nanos(self.0.saturating_sub(now(Hub::try_get()))))
     }
+}
+
+/// The result of a system call.
+#[inline]
+fn done(count: isize) -> io::Result<usize> {
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
 fn now(hub: Option<&Hub>) -> u64 {
@@ -137,43 +161,41 @@ impl Io {
     #[track_caller]
     pub(crate) fn transfer(
         &self,
-        direction: Direction,
-        what: &'static str,
+        call: &'static Call,
         len: usize,
         mut operation: impl FnMut(RawFd) -> (isize, bool),
     ) -> io::Result<usize> {
         let fd = self.fd.as_raw_fd();
-        let hub = Hub::try_get();
-        let mut deadline = Deadline::default();
-        if let Some(hub) = hub
-            && !hub.sources.spend()
-        {
+        let Some(hub) = Hub::try_get() else {
+            return self.retry_natively(call, || done(operation(fd).0));
+        };
+        if !hub.sources.spend() {
             give_way(hub)?;
         }
+        let mut source = hub.sources.look(fd, self.owner);
+        let mut deadline = Deadline::UNKNOWN;
         loop {
-            let source = hub.and_then(|hub| hub.sources.look(fd, self.owner));
-            if source.is_none_or(|source| source.may_try(direction)) || self.is_nonblocking() {
-                let (done, telling) = operation(fd);
-                if done >= 0 {
-                    let done = done as usize;
-                    // The end of a stream drains nothing: the next read gives it again.
-                    if done < len
-                        && done > 0
+            if source.is_none_or(|source| source.may_try(call.direction)) || self.is_nonblocking() {
+                let (count, telling) = operation(fd);
+                if count > 0 {
+                    let count = count as usize;
+                    if count < len
                         && telling
                         && let Some(source) = source
                     {
-                        source.drained(direction);
+                        source.drained(call.direction);
                     }
-                    return Ok(done);
+                    return Ok(count);
                 }
-                let error = io::Error::last_os_error();
-                match error.kind() {
-                    io::ErrorKind::WouldBlock => {}
-                    io::ErrorKind::Interrupted => continue,
-                    _ => return Err(error),
+                // The end of a stream drains nothing: the next read gives it again.
+                match done(count) {
+                    Err(error) if self.may_wait_for(&error) => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    result => return result,
                 }
             }
-            self.wait(hub, direction, what, &mut deadline)?;
+            deadline = self.deadline(Some(hub), call, deadline);
+            source = Some(self.wait(hub, source, call, Location::caller(), deadline)?);
         }
     }
 
@@ -182,66 +204,100 @@ impl Io {
     #[track_caller]
     pub(crate) fn retry<R>(
         &self,
-        direction: Direction,
-        what: &'static str,
+        call: &'static Call,
         mut operation: impl FnMut() -> io::Result<R>,
     ) -> io::Result<R> {
-        let hub = Hub::try_get();
-        let mut deadline = Deadline::default();
-        if let Some(hub) = hub
-            && !hub.sources.spend()
-        {
+        let Some(hub) = Hub::try_get() else { return self.retry_natively(call, operation) };
+        if !hub.sources.spend() {
             give_way(hub)?;
         }
+        let mut deadline = Deadline::UNKNOWN;
         loop {
             match operation() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if self.may_wait_for(&error) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => return result,
             }
-            self.wait(hub, direction, what, &mut deadline)?;
+            deadline = self.deadline(Some(hub), call, deadline);
+            let source = hub.sources.look(self.fd.as_raw_fd(), self.owner);
+            self.wait(hub, source, call, Location::caller(), deadline)?;
         }
     }
 
-    /// Waits until ready, or until `deadline`, which is set from the timeout at the first wait of a call.
-    #[track_caller]
-    fn wait(
+    /// The same on a thread without a hub.
+    #[cold]
+    fn retry_natively<R>(
         &self,
-        hub: Option<&Hub>,
-        direction: Direction,
-        what: &'static str,
-        deadline: &mut Deadline,
-    ) -> io::Result<()> {
-        if self.is_nonblocking() {
-            return Err(io::ErrorKind::WouldBlock.into());
+        call: &'static Call,
+        mut operation: impl FnMut() -> io::Result<R>,
+    ) -> io::Result<R> {
+        let mut deadline = Deadline::UNKNOWN;
+        loop {
+            match operation() {
+                Err(error) if self.may_wait_for(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => return result,
+            }
+            deadline = self.deadline(None, call, deadline);
+            native::wait(self.as_fd(), call.direction, deadline.0)?;
         }
-        let at = match deadline.0 {
-            Some(at) => at,
-            None => match self.timeout_of(direction).load(Ordering::Relaxed) {
-                NEVER => NEVER,
-                timeout => now(hub).saturating_add(timeout),
-            },
-        };
-        deadline.0 = Some(at);
+    }
+
+    /// Whether an operation is to be tried again when the descriptor is ready.
+    fn may_wait_for(&self, error: &io::Error) -> bool {
+        error.kind() == io::ErrorKind::WouldBlock && !self.is_nonblocking()
+    }
+
+    /// The deadline of a call that is about to wait, maybe not for the first time.
+    #[inline]
+    fn deadline(&self, hub: Option<&Hub>, call: &Call, known: Deadline) -> Deadline {
+        match self.timeout_of(call.direction).load(Ordering::Relaxed) {
+            NEVER => Deadline(NEVER),
+            timeout if known.0 == Deadline::UNKNOWN.0 => Deadline(now(hub).saturating_add(timeout).max(1)),
+            _ => known,
+        }
+    }
+
+    /// Waits until ready, or until `deadline`.
+    fn wait<'a>(
+        &self,
+        hub: &'a Hub,
+        source: Option<&'a Source>,
+        call: &'static Call,
+        at: &'static Location<'static>,
+        deadline: Deadline,
+    ) -> io::Result<&'a Source> {
         let fd = self.fd.as_raw_fd();
-        let Some(hub) = hub else { return native::wait(self.as_fd(), direction, at) };
-        let on = WaitingOn::new(what, Reach::World);
-        match hub.sources.wait(hub, fd, self.owner, direction, on, at) {
-            // The hub may have been busy for so long that this is all it has seen; what came in time counts.
-            Err(NotReady::TimedOut) => native::wait(self.as_fd(), direction, 0),
-            result => result.map_err(NotReady::into_io_error),
+        let on = WaitingOn { what: call.what, reach: Reach::World, at };
+        match hub.sources.wait(hub, source, fd, self.owner, call.direction, on, deadline.0) {
+            Ok(source) => Ok(source),
+            Err(not_ready) => self.not_ready(hub, call, not_ready),
         }
     }
 
-    /// Waits until ready, whatever the timeouts.
+    #[cold]
+    fn not_ready<'a>(&self, hub: &'a Hub, call: &Call, why: NotReady) -> io::Result<&'a Source> {
+        if let NotReady::TimedOut = why
+            && let Some(source) = hub.sources.look(self.fd.as_raw_fd(), self.owner)
+        {
+            // The hub may have been busy for so long that this is all it has seen; what came in time counts.
+            native::wait(self.as_fd(), call.direction, 0)?;
+            source.try_again(call.direction);
+            return Ok(source);
+        }
+        Err(why.into_io_error())
+    }
+
+    /// Waits until ready, or until `deadline`, whatever the timeouts.
     #[track_caller]
-    pub(crate) fn wait_until(
-        &self,
-        direction: Direction,
-        what: &'static str,
-        mut deadline: Deadline,
-    ) -> io::Result<()> {
-        self.wait(Hub::try_get(), direction, what, &mut deadline)
+    pub(crate) fn wait_until(&self, call: &'static Call, deadline: Deadline) -> io::Result<()> {
+        match Hub::try_get() {
+            None => native::wait(self.as_fd(), call.direction, deadline.0),
+            Some(hub) => {
+                let source = hub.sources.look(self.fd.as_raw_fd(), self.owner);
+                self.wait(hub, source, call, Location::caller(), deadline).map(drop)
+            }
+        }
     }
 
     /// The descriptor is about to go: this thread's hub is to forget it.

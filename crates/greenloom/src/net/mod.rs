@@ -48,7 +48,7 @@ mod udp;
 pub mod unix;
 mod wait;
 
-pub(crate) use io::{Deadline, Io, pause};
+pub(crate) use io::{Call, Deadline, Io, pause};
 pub use resolve::ToSocketAddrs;
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;

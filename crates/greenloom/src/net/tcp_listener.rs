@@ -2,13 +2,14 @@
 
 use super::macros::{descriptor_methods, descriptor_traits, std_view};
 use super::patience::{Pause, is_of_one_connection};
-use super::{Io, TcpStream, ToSocketAddrs, native, resolve};
-use crate::hub::io::Direction;
+use super::{Call, Io, TcpStream, ToSocketAddrs, native, resolve};
 use socket2::{Protocol, SockAddr, Type};
 use std::io;
 use std::iter::FusedIterator;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+
+const ACCEPT: &Call = &Call::read("TcpListener::accept");
 
 /// A TCP socket that accepts connections, like [`std::net::TcpListener`].
 ///
@@ -53,8 +54,7 @@ impl TcpListener {
     /// What `accept4` says. Many errors concern the one connection, so a server goes on.
     #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, address) =
-            self.0.retry(Direction::Read, "TcpListener::accept", || native::accept(self.0.as_fd()))?;
+        let (fd, address) = self.0.retry(ACCEPT, || native::accept(self.0.as_fd()))?;
         Ok((TcpStream::from_io(Io::new(fd)), socket_address(&address)?))
     }
 

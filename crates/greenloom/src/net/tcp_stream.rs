@@ -3,12 +3,16 @@
 use super::macros::{
     descriptor_methods, descriptor_traits, read_traits, std_view, timeout_methods, write_traits,
 };
-use super::{Deadline, Io, ToSocketAddrs, native, resolve};
-use crate::hub::io::Direction;
+use super::{Call, Deadline, Io, ToSocketAddrs, native, resolve};
 use socket2::{Protocol, SockAddr, Type};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
+
+const PEEK: &Call = &Call::read("TcpStream::peek");
+const READ: &Call = &Call::read("TcpStream::read");
+const WRITE: &Call = &Call::write("TcpStream::write");
+const CONNECT: &Call = &Call::write("TcpStream::connect");
 
 /// A TCP connection, like [`std::net::TcpStream`].
 ///
@@ -78,9 +82,7 @@ impl TcpStream {
     /// As `read`.
     #[track_caller]
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.transfer(Direction::Read, "TcpStream::peek", 0, |fd| {
-            (native::receive(fd, buffer, libc::MSG_PEEK), false)
-        })
+        self.0.transfer(PEEK, 0, |fd| (native::receive(fd, buffer, libc::MSG_PEEK), false))
     }
 
     /// Whether small writes are sent at once (`TCP_NODELAY`).
@@ -119,30 +121,26 @@ impl TcpStream {
     #[track_caller]
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let len = buffer.len();
-        self.0.transfer(Direction::Read, "TcpStream::read", len, |fd| (native::receive(fd, buffer, 0), true))
+        self.0.transfer(READ, len, |fd| (native::receive(fd, buffer, 0), true))
     }
 
     #[track_caller]
     fn receive_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let len = buffers.iter().map(|buffer| buffer.len()).sum();
-        self.0.transfer(Direction::Read, "TcpStream::read", len, |fd| {
-            (native::receive_vectored(fd, buffers).0, true)
-        })
+        self.0.transfer(READ, len, |fd| (native::receive_vectored(fd, buffers).0, true))
     }
 
     #[inline]
     #[track_caller]
     fn send(&self, buffer: &[u8]) -> io::Result<usize> {
         let len = buffer.len();
-        self.0.transfer(Direction::Write, "TcpStream::write", len, |fd| (native::send(fd, buffer), true))
+        self.0.transfer(WRITE, len, |fd| (native::send(fd, buffer), true))
     }
 
     #[track_caller]
     fn send_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         let len = native::most(buffers).iter().map(|buffer| buffer.len()).sum();
-        self.0.transfer(Direction::Write, "TcpStream::write", len, |fd| {
-            (native::send_vectored(fd, buffers), true)
-        })
+        self.0.transfer(WRITE, len, |fd| (native::send_vectored(fd, buffers), true))
     }
 }
 
@@ -155,7 +153,7 @@ fn connect(address: &SocketAddr, timeout: Option<Duration>) -> io::Result<TcpStr
         Ok(()) => Ok(stream),
         // A signal does not stop it either.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => {
-            stream.0.wait_until(Direction::Write, "TcpStream::connect", Deadline::after(timeout))?;
+            stream.0.wait_until(CONNECT, Deadline::after(timeout))?;
             match stream.take_error()? {
                 Some(error) => Err(error),
                 None => Ok(stream),

@@ -1,11 +1,17 @@
 //! UDP.
 
 use super::macros::{descriptor_methods, descriptor_traits, std_view, timeout_methods};
-use super::{Io, ToSocketAddrs, native, resolve};
-use crate::hub::io::Direction;
+use super::{Call, Io, ToSocketAddrs, native, resolve};
 use socket2::{Protocol, SockAddr, Type};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+const SEND: &Call = &Call::write("UdpSocket::send");
+const SEND_TO: &Call = &Call::write("UdpSocket::send_to");
+const RECV: &Call = &Call::read("UdpSocket::recv");
+const RECV_FROM: &Call = &Call::read("UdpSocket::recv_from");
+const PEEK: &Call = &Call::read("UdpSocket::peek");
+const PEEK_FROM: &Call = &Call::read("UdpSocket::peek_from");
 
 /// A UDP socket, like [`std::net::UdpSocket`].
 ///
@@ -62,7 +68,7 @@ impl UdpSocket {
     /// What the system says; `TimedOut`.
     #[track_caller]
     pub fn send(&self, buffer: &[u8]) -> io::Result<usize> {
-        self.0.retry(Direction::Write, "UdpSocket::send", || self.view().send(buffer))
+        self.0.retry(SEND, || self.view().send(buffer))
     }
 
     /// Sends a datagram to the first of the addresses.
@@ -74,7 +80,7 @@ impl UdpSocket {
         let Some(address) = address.to_socket_addrs()?.next() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no addresses to send data to"));
         };
-        self.0.retry(Direction::Write, "UdpSocket::send_to", || self.view().send_to(buffer, address))
+        self.0.retry(SEND_TO, || self.view().send_to(buffer, address))
     }
 
     /// Receives a datagram from whom it is connected to. What does not fit is lost.
@@ -83,7 +89,7 @@ impl UdpSocket {
     /// What the system says, also of what was sent before; `TimedOut`.
     #[track_caller]
     pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.retry(Direction::Read, "UdpSocket::recv", || self.view().recv(buffer))
+        self.0.retry(RECV, || self.view().recv(buffer))
     }
 
     /// Receives a datagram, and says from whom. What does not fit is lost.
@@ -92,7 +98,7 @@ impl UdpSocket {
     /// As [`UdpSocket::recv`].
     #[track_caller]
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.0.retry(Direction::Read, "UdpSocket::recv_from", || self.view().recv_from(buffer))
+        self.0.retry(RECV_FROM, || self.view().recv_from(buffer))
     }
 
     /// As [`UdpSocket::recv`], and leaves it to be received again.
@@ -101,7 +107,7 @@ impl UdpSocket {
     /// As [`UdpSocket::recv`].
     #[track_caller]
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.retry(Direction::Read, "UdpSocket::peek", || self.view().peek(buffer))
+        self.0.retry(PEEK, || self.view().peek(buffer))
     }
 
     /// As [`UdpSocket::recv_from`], and leaves it to be received again.
@@ -110,7 +116,7 @@ impl UdpSocket {
     /// As [`UdpSocket::recv`].
     #[track_caller]
     pub fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.0.retry(Direction::Read, "UdpSocket::peek_from", || self.view().peek_from(buffer))
+        self.0.retry(PEEK_FROM, || self.view().peek_from(buffer))
     }
 
     /// Whom it is connected to.

@@ -55,6 +55,12 @@ impl Event {
         self.flags & Event::WRITE != 0
     }
 
+    /// Whether it says more than that reading or writing would not block.
+    #[inline]
+    pub(crate) fn unusual(self) -> bool {
+        self.flags & (Event::SHORT_READS | Event::ENDED) != 0
+    }
+
     #[inline]
     pub(crate) fn short_reads(self) -> bool {
         self.flags & Event::SHORT_READS != 0

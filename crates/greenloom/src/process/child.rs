@@ -2,12 +2,13 @@
 
 use super::{ChildStderr, ChildStdin, ChildStdout};
 use crate::JoinHandle;
-use crate::hub::io::Direction;
-use crate::net::{Deadline, Io, pause};
+use crate::net::{Call, Deadline, Io, pause};
 use std::io::{self, Read};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::process::{ExitStatus, Output};
 use std::time::Duration;
+
+const WAIT: &Call = &Call::read("Child::wait");
 
 /// Without a pidfd: how often to look, first and at least.
 const LOOK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
@@ -105,7 +106,7 @@ impl Child {
                 return Ok(None);
             }
             match &self.pidfd {
-                Some(pidfd) => match pidfd.wait_until(Direction::Read, "Child::wait", deadline) {
+                Some(pidfd) => match pidfd.wait_until(WAIT, deadline) {
                     Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
                     // Should it be too early all the same, a new one says so anew.
                     result => result.map(|()| self.pidfd = None)?,

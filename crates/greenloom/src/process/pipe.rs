@@ -1,11 +1,12 @@
 //! Pipes to a child's stdin and from its stdout and stderr.
 
-use crate::hub::io::Direction;
-use crate::net::Io;
 use crate::net::macros::{descriptor_traits, read_traits, write_traits};
+use crate::net::{Call, Io};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::RawFd;
 use std::process::Stdio;
+
+const WRITE: &Call = &Call::write("ChildStdin::write");
 
 /// What a child reads from its stdin. Dropping it ends that.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ read_traits!(ChildStderr);
 impl ChildStdin {
     #[track_caller]
     fn send(&self, buffer: &[u8]) -> io::Result<usize> {
-        self.0.transfer(Direction::Write, "ChildStdin::write", buffer.len(), |fd| {
+        self.0.transfer(WRITE, buffer.len(), |fd| {
             // SAFETY: the buffer is valid for as long as it says.
             (unsafe { libc::write(fd, buffer.as_ptr().cast(), buffer.len()) }, true)
         })
@@ -49,7 +50,8 @@ macro_rules! readers {
             #[track_caller]
             fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
                 let len = buffer.len();
-                self.0.transfer(Direction::Read, $what, len, |fd| (read(fd, buffer), true))
+                const READ: &Call = &Call::read($what);
+                self.0.transfer(READ, len, |fd| (read(fd, buffer), true))
             }
 
             #[track_caller]

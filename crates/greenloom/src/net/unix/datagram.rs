@@ -3,12 +3,16 @@
 use super::{PAUSES, socket, to_system};
 use crate::hub::io::Direction;
 use crate::net::macros::{descriptor_methods, descriptor_traits, std_view, timeout_methods};
-use crate::net::{Deadline, Io, pause as pause_for};
+use crate::net::{Call, Deadline, Io, pause as pause_for};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
+
+const SEND: &Call = &Call::write("UnixDatagram::send");
+const RECV: &Call = &Call::read("UnixDatagram::recv");
+const RECV_FROM: &Call = &Call::read("UnixDatagram::recv_from");
 
 /// A socket for datagrams within the machine, like [`std::os::unix::net::UnixDatagram`].
 pub struct UnixDatagram(Io);
@@ -74,7 +78,7 @@ impl UnixDatagram {
     /// What the system says; `TimedOut`.
     #[track_caller]
     pub fn send(&self, buffer: &[u8]) -> io::Result<usize> {
-        self.0.retry(Direction::Write, "UnixDatagram::send", || self.view().send(buffer))
+        self.0.retry(SEND, || self.view().send(buffer))
     }
 
     /// Sends a datagram to the socket at a path; waits for room in the receiver's queue.
@@ -123,7 +127,7 @@ impl UnixDatagram {
     /// What the system says; `TimedOut`.
     #[track_caller]
     pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.retry(Direction::Read, "UnixDatagram::recv", || self.view().recv(buffer))
+        self.0.retry(RECV, || self.view().recv(buffer))
     }
 
     /// Receives a datagram, and says from whom. What does not fit is lost.
@@ -132,7 +136,7 @@ impl UnixDatagram {
     /// As [`UnixDatagram::recv`].
     #[track_caller]
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.0.retry(Direction::Read, "UnixDatagram::recv_from", || self.view().recv_from(buffer))
+        self.0.retry(RECV_FROM, || self.view().recv_from(buffer))
     }
 
     /// The address of this socket.

@@ -1,16 +1,17 @@
 //! Servers' Unix sockets.
 
 use super::{UnixStream, from_system, native, socket, to_system};
-use crate::hub::io::Direction;
-use crate::net::Io;
 use crate::net::macros::{descriptor_methods, descriptor_traits, std_view};
 use crate::net::patience::{Pause, is_of_one_connection};
+use crate::net::{Call, Io};
 use socket2::{SockAddr, Type};
 use std::io;
 use std::iter::FusedIterator;
 use std::os::fd::AsFd;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
+
+const ACCEPT: &Call = &Call::read("UnixListener::accept");
 
 /// A Unix socket that accepts connections, like [`std::os::unix::net::UnixListener`].
 pub struct UnixListener(Io);
@@ -43,8 +44,7 @@ impl UnixListener {
     /// What `accept4` says.
     #[track_caller]
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (fd, address) =
-            self.0.retry(Direction::Read, "UnixListener::accept", || native::accept(self.0.as_fd()))?;
+        let (fd, address) = self.0.retry(ACCEPT, || native::accept(self.0.as_fd()))?;
         Ok((UnixStream::from_io(Io::new(fd)), from_system(&address)?))
     }
 

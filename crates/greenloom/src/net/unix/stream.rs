@@ -1,16 +1,18 @@
 //! Unix connections.
 
 use super::{PAUSES, native, socket, to_system};
-use crate::hub::io::Direction;
 use crate::net::macros::{
     descriptor_methods, descriptor_traits, read_traits, std_view, timeout_methods, write_traits,
 };
-use crate::net::{Io, pause as pause_for};
+use crate::net::{Call, Io, pause as pause_for};
 use socket2::{SockAddr, Type};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
+
+const READ: &Call = &Call::read("UnixStream::read");
+const WRITE: &Call = &Call::write("UnixStream::write");
 
 /// A Unix connection, like [`std::os::unix::net::UnixStream`].
 pub struct UnixStream(Io);
@@ -90,7 +92,7 @@ impl UnixStream {
     #[track_caller]
     fn receive_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let len = buffers.iter().map(|buffer| buffer.len()).sum();
-        self.0.transfer(Direction::Read, "UnixStream::read", len, |fd| {
+        self.0.transfer(READ, len, |fd| {
             let (read, flags) = native::receive_vectored(fd, buffers);
             (read, flags & libc::MSG_CTRUNC == 0)
         })
@@ -100,15 +102,13 @@ impl UnixStream {
     #[track_caller]
     fn send(&self, buffer: &[u8]) -> io::Result<usize> {
         let len = buffer.len();
-        self.0.transfer(Direction::Write, "UnixStream::write", len, |fd| (native::send(fd, buffer), true))
+        self.0.transfer(WRITE, len, |fd| (native::send(fd, buffer), true))
     }
 
     #[track_caller]
     fn send_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         let len = native::most(buffers).iter().map(|buffer| buffer.len()).sum();
-        self.0.transfer(Direction::Write, "UnixStream::write", len, |fd| {
-            (native::send_vectored(fd, buffers), true)
-        })
+        self.0.transfer(WRITE, len, |fd| (native::send_vectored(fd, buffers), true))
     }
 }
 
