@@ -227,6 +227,7 @@ fn what_no_thread_can_reach_is_certain_whatever_threads_there_are() {
 
 #[test]
 #[cfg(not(greenloom_threads))]
+#[cfg_attr(miri, ignore = "Miri starts no processes")]
 fn a_process_without_other_threads_is_certain_at_once() {
     // The test harness's own threads would be others.
     let name = "a_process_without_other_threads_is_certain_at_once";

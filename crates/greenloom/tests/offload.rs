@@ -66,6 +66,7 @@ fn a_panic_goes_on_in_the_caller() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "looks at the clock, and Miri is slow")]
 fn a_caller_that_is_killed_or_late_goes_at_once_and_the_result_is_dropped() {
     struct Counted(Arc<AtomicUsize>);
     impl Drop for Counted {
@@ -138,6 +139,7 @@ fn side_by_side() -> usize {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri starts no processes")]
 fn the_number_of_threads_is_bounded() {
     let output = in_child("the_number_of_threads_is_bounded", &[("GREENLOOM_THREADS", "2")], || {
         assert_eq!(side_by_side(), 2);
@@ -149,6 +151,7 @@ fn the_number_of_threads_is_bounded() {
 
 #[test]
 #[cfg_attr(greenloom_threads, ignore = "coroutines are threads there, so threads cannot be counted")]
+#[cfg_attr(miri, ignore = "Miri starts no processes")]
 fn idle_threads_of_the_pool_do_not_hide_a_deadlock() {
     let test = "idle_threads_of_the_pool_do_not_hide_a_deadlock";
     let output = in_child(test, &[("RUST_BACKTRACE", "0")], || {
@@ -176,6 +179,7 @@ fn idle_threads_of_the_pool_do_not_hide_a_deadlock() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri looks up no names")]
 fn a_name_is_looked_up_while_others_run() {
     let listener = TcpListener::bind("localhost:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -128,6 +128,7 @@ fn racy() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri starts no processes")]
 fn exploring_finds_an_interleaving_that_fails_and_says_how_to_replay_it() {
     let seed_of = |text: &str| {
         let (_, rest) = text.split_once("to replay: GREENLOOM_SEED=").expect(text);
@@ -209,6 +210,7 @@ fn counts_tell_what_is_left() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri starts no processes")]
 fn a_leak_is_named() {
     let output = in_child("a_leak_is_named", &[], || {
         Builder::new().run(|| {
