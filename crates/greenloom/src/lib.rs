@@ -18,6 +18,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | `task` ([`spawn`], [`timeout`], ...), [`greenlet`] | what programs use |
+//! | [`net`], [`process`], [`signal`], [`offload`], [`block_on`] | the world outside, in blocking style |
 //! | `waiter` | park, unpark, interrupt: where a greenlet stops and is woken |
 //! | `hub` | the ready queue, the timers, descriptors, what other threads hand in |
 //! | `poll` | epoll behind a small contract |
