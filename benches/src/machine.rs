@@ -42,6 +42,13 @@ impl Machine {
         }
     }
 
+    /// A warning if others are at work here.
+    pub fn busy(&self) -> Option<String> {
+        (self.load > 1.0).then(|| {
+            format!("The machine was busy (load {:.1}): trust CPU/op and ratios more than medians.", self.load)
+        })
+    }
+
     /// The facts in one line.
     pub fn line(&self) -> String {
         format!(

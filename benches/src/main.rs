@@ -90,6 +90,9 @@ fn bench(plan: &Plan, rounds: usize, chosen: &[String], out: &std::path::Path) -
         .collect();
     let machine = machine::Machine::read();
     println!("{}\n", machine.line());
+    if let Some(warning) = machine.busy() {
+        println!("{warning}\n");
+    }
     let mut report = report::Report::new(machine, plan.quick, rounds);
     let progress = runner::progress(&jobs, rounds);
     for job in jobs {

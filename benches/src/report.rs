@@ -106,6 +106,9 @@ impl Report {
         fs::create_dir_all(out)?;
         fs::write(out.join("results.json"), serde_json::to_string_pretty(self)? + "\n")?;
         let mut text = format!("# greenloom's benchmarks\n\n{}.\n", self.machine.line());
+        if let Some(warning) = self.machine.busy() {
+            writeln!(text, "\n{warning}")?;
+        }
         let how = if self.quick { "a quick run" } else { "a full run" };
         write!(text, "\nMedians of {how}, up to {} rounds.\n\n## {}\n", self.rounds, self.summary())?;
         for measured in &self.rows {
