@@ -10,14 +10,12 @@ help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: ## Build and run the tour, then the crawler on its built-in site
-	$(CARGO) build --release -p greenloom-cli
-	target/release/greenloom demo
-	target/release/greenloom crawl
+	$(CARGO) run --release -p greenloom-cli -- demo
+	$(CARGO) run --release -p greenloom-cli -- crawl
 
 test: ## Build and pass every test
 	$(CARGO) build --workspace --all-targets
 	$(CARGO) test --workspace
-	$(CARGO) test --workspace --doc
 	$(MAKE) --no-print-directory test-threads
 
 test-threads: ## The core's tests with coroutines stood in for by OS threads, as the sanitizers and Miri run them
