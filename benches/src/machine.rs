@@ -45,7 +45,10 @@ impl Machine {
     /// A warning if others are at work here.
     pub fn busy(&self) -> Option<String> {
         (self.load > 1.0).then(|| {
-            format!("The machine was busy (load {:.1}): trust CPU/op and ratios more than medians.", self.load)
+            format!(
+                "The machine was busy (load {:.1}): trust CPU/op and ratios more than medians.",
+                self.load
+            )
         })
     }
 
