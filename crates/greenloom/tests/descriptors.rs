@@ -7,7 +7,7 @@
 mod tcp;
 
 use greenloom::net::{TcpStream, about_to_close, wait_readable, wait_writable};
-use greenloom::{sleep, spawn, timeout, yield_now};
+use greenloom::{JoinError, sleep, spawn, timeout, yield_now};
 use std::fs::File;
 use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -211,6 +211,25 @@ fn closing_wakes_who_waits_with_an_error() {
     }
     assert_eq!(borrowed.join().unwrap().unwrap_err().raw_os_error(), Some(libc::EBADF));
     assert_eq!(owned.join().unwrap().unwrap_err().raw_os_error(), Some(libc::EBADF));
+}
+
+#[test]
+fn a_kill_that_comes_with_a_close_is_not_lost() {
+    let _lock = alone();
+    let (reader, _writer) = pipe();
+    let fd = reader.as_raw_fd();
+    let closed_first = spawn(move || {
+        let result = wait_readable(&borrow(fd), None);
+        assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EBADF));
+        sleep(Duration::from_secs(60));
+    });
+    let killed_first = spawn(move || drop(wait_readable(&borrow(fd), None)));
+    yield_now();
+    killed_first.kill();
+    about_to_close(fd);
+    closed_first.kill();
+    assert!(matches!(killed_first.join(), Err(JoinError::Killed)));
+    assert!(matches!(closed_first.join(), Err(JoinError::Killed)));
 }
 
 /// Puts `new` in the place of the number `old`, as closing and opening may do.

@@ -185,6 +185,47 @@ fn peeking_takes_nothing_and_waits_for_data() {
     assert_eq!(server.read(&mut buffer).unwrap(), 0);
 }
 
+/// A read ends at urgent data, short, although there is more behind it: nothing may wait then.
+#[test]
+fn a_read_that_ends_at_urgent_data_is_followed_by_another() {
+    let (mut client, mut server) = pair();
+    let reader = spawn(move || {
+        server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        // It waits, so it is registered and short reads count.
+        server.read_exact(&mut [0]).unwrap();
+        let mut data = [0; 4];
+        server.read_exact(&mut data).unwrap();
+        data
+    });
+    greenloom::yield_now();
+    client.write_all(b"x").unwrap();
+    client.write_all(b"12").unwrap();
+    // SAFETY: one byte is read from a byte.
+    let sent = unsafe { libc::send(client.as_raw_fd(), b"!".as_ptr().cast(), 1, libc::MSG_OOB) };
+    assert_eq!(sent, 1);
+    client.write_all(b"34").unwrap();
+    assert_eq!(&reader.join().unwrap(), b"1234");
+}
+
+#[test]
+fn a_writer_waits_for_room_after_the_other_side_has_closed_its_half() {
+    let (mut client, mut server) = pair();
+    client.shutdown(Shutdown::Write).unwrap();
+    let writer = spawn(move || {
+        // Both directions are known to the hub, and that reading has ended.
+        assert_eq!(server.read(&mut [0]).unwrap(), 0);
+        server.write_all(&vec![7; 30_000_000]).unwrap();
+    });
+    let ticks = spawn(|| (0..3).for_each(|_| greenloom::sleep(MS)));
+    // Nobody reads yet, so the writer waits, and others run.
+    ticks.join().unwrap();
+    assert!(!writer.is_finished());
+    let mut data = Vec::new();
+    client.read_to_end(&mut data).unwrap();
+    assert_eq!(data.len(), 30_000_000);
+    writer.join().unwrap();
+}
+
 #[test]
 fn options_are_those_of_std() {
     let (client, server) = pair();
