@@ -7,8 +7,8 @@ use child::{in_child, stderr};
 use greenloom::net::{TcpListener, TcpStream, ToSocketAddrs};
 use greenloom::{JoinError, join_all, offload, sleep, spawn, timeout, yield_now};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 const MS: Duration = Duration::from_millis(1);
@@ -22,15 +22,17 @@ fn thread() -> i32 {
 #[test]
 fn others_run_while_a_job_blocks_its_thread() {
     let here = thread();
-    let ticks = spawn(|| (0..5).for_each(|_| sleep(2 * MS)));
-    let there = spawn(|| {
-        offload(|| {
-            std::thread::sleep(50 * MS);
+    let (open, gate) = mpsc::channel::<()>();
+    let there = spawn(move || {
+        offload(move || {
+            gate.recv().unwrap();
             thread()
         })
     });
+    let ticks = spawn(|| (0..5).for_each(|_| sleep(MS)));
     ticks.join().unwrap();
     assert!(!there.is_finished());
+    open.send(()).unwrap();
     assert_ne!(there.join().unwrap(), here);
 }
 
@@ -77,22 +79,25 @@ fn a_caller_that_is_killed_or_late_goes_at_once_and_the_result_is_dropped() {
     let dropped = Arc::new(AtomicUsize::new(0));
     let job = |dropped: &Arc<AtomicUsize>| {
         let result = Counted(dropped.clone());
-        move || {
-            std::thread::sleep(300 * MS);
+        let (open, gate) = mpsc::channel::<()>();
+        let job = move || {
+            gate.recv().unwrap();
             result
-        }
+        };
+        (open, job)
     };
-    let began = Instant::now();
-    let killed = spawn({
-        let job = job(&dropped);
-        move || drop(offload(job))
-    });
+    let (open_first, first) = job(&dropped);
+    let (open_second, second) = job(&dropped);
+    let killed = spawn(move || drop(offload(first)));
     yield_now();
     killed.kill();
     assert!(matches!(killed.join(), Err(JoinError::Killed)));
-    assert!(timeout(MS, || offload(job(&dropped))).is_err());
-    assert!(began.elapsed() < 250 * MS, "{:?}", began.elapsed());
+    assert!(timeout(MS, || offload(second)).is_err());
+    // Both jobs are still under way.
     assert_eq!(dropped.load(Ordering::SeqCst), 0);
+    open_first.send(()).unwrap();
+    open_second.send(()).unwrap();
+    let began = Instant::now();
     while dropped.load(Ordering::SeqCst) < 2 {
         sleep(MS);
         assert!(began.elapsed() < Duration::from_secs(10));

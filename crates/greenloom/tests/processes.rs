@@ -23,11 +23,14 @@ fn shell(script: &str) -> Command {
 
 #[test]
 fn others_run_while_a_child_is_waited_for() {
-    let ticks = spawn(|| (0..5).for_each(|_| sleep(2 * MS)));
-    let child = spawn(|| shell("sleep 0.1; exit 3").status().unwrap());
+    let mut child = shell("cat; exit 3").stdin(Stdio::piped()).spawn().unwrap();
+    let stdin = child.stdin.take().unwrap();
+    let waiting = spawn(move || child.wait().unwrap());
+    let ticks = spawn(|| (0..5).for_each(|_| sleep(MS)));
     ticks.join().unwrap();
-    assert!(!child.is_finished());
-    assert_eq!(child.join().unwrap().code(), Some(3));
+    assert!(!waiting.is_finished());
+    drop(stdin);
+    assert_eq!(waiting.join().unwrap().code(), Some(3));
 }
 
 #[test]
