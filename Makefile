@@ -4,7 +4,7 @@
 
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-threads lint fmt docs bench bench-quick asan tsan loom miri aarch64 check-all clean
+.PHONY: help demo test test-many test-threads lint fmt docs bench bench-quick asan tsan loom miri aarch64 check-all clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,6 +17,10 @@ test: ## Build and pass every test
 	$(CARGO) build --workspace --all-targets
 	$(CARGO) test --workspace
 	$(MAKE) --no-print-directory test-threads
+
+test-many: ## Ten million spawns and a million parked tasks in a release build (needs 5 GB of memory)
+	GREENLOOM_TEST_SPAWNS=10000000 GREENLOOM_TEST_PARKED=1000000 \
+		$(CARGO) test --release -p greenloom --test many_tasks -- --nocapture
 
 test-threads: ## The core's tests with coroutines stood in for by OS threads, as the sanitizers and Miri run them
 	ci/threads.sh
@@ -55,7 +59,7 @@ miri: ## Everything above the switch under Miri (nightly with the miri component
 aarch64: ## The aarch64 switch under qemu-user (Debian: gcc-aarch64-linux-gnu qemu-user libc6-dev-arm64-cross)
 	ci/aarch64.sh
 
-check-all: lint test loom tsan asan aarch64 miri ## All of the above
+check-all: lint test test-many loom tsan asan aarch64 miri ## All of the above
 
 clean: ## Remove what was built
 	$(CARGO) clean

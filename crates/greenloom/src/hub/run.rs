@@ -39,6 +39,8 @@ pub(super) struct Pace {
     idles: Cell<u32>,
     /// Coroutines finished since stacks were last released.
     finished: Cell<u32>,
+    /// Idle stacks were looked at since.
+    looked: Cell<bool>,
 }
 
 impl Pace {
@@ -49,6 +51,7 @@ impl Pace {
             turn_began: Cell::new(0),
             idles: Cell::new(0),
             finished: Cell::new(0),
+            looked: Cell::new(false),
         }
     }
 }
@@ -320,8 +323,10 @@ impl Hub {
         }
         let long = !(0..=MAINTAIN_MS).contains(&timeout);
         if long && self.pace.finished.get() >= MAINTAIN_AFTER {
-            if !self.poll(MAINTAIN_MS) && self.pool.maintain() == 0 {
+            // The first look only learns how many stacks lie idle from now on.
+            if !self.poll(MAINTAIN_MS) && self.pool.maintain() == 0 && self.pace.looked.replace(true) {
                 self.pace.finished.set(0);
+                self.pace.looked.set(false);
             }
         } else {
             self.poll(timeout);

@@ -70,35 +70,40 @@ pub fn interrupted() -> bool {
 /// # Panics
 /// If `scenario` does, after saying at which park the kill was.
 pub fn kill_at_every_park(scenario: impl Fn() + Sync) -> u64 {
-    kill_at_every_park_of(Builder::new().virtual_time(true), scenario)
+    Builder::new().virtual_time(true).kill_at_every_park(scenario)
 }
 
-/// As [`kill_at_every_park`], in hubs made by `builder`.
-fn kill_at_every_park_of(builder: Builder, scenario: impl Fn() + Sync) -> u64 {
-    /// Says where, if the scenario panics.
-    struct Report(u64, Moment);
-    impl Drop for Report {
-        fn drop(&mut self) {
-            if std::thread::panicking() {
-                let Report(park, moment) = self;
-                eprintln!("the kill was at park {park} of the victim, {moment:?}");
+impl Builder {
+    /// As the function [`kill_at_every_park`], in hubs made by this builder: with a seed, say.
+    ///
+    /// # Panics
+    /// If `scenario` does, after saying at which park the kill was.
+    pub fn kill_at_every_park(self, scenario: impl Fn() + Sync) -> u64 {
+        /// Says where, if the scenario panics.
+        struct Report(u64, Moment);
+        impl Drop for Report {
+            fn drop(&mut self) {
+                if std::thread::panicking() {
+                    let Report(park, moment) = self;
+                    eprintln!("the kill was at park {park} of the victim, {moment:?}");
+                }
             }
         }
-    }
-    for park in 1.. {
-        let arrived = AtomicBool::new(false);
-        for moment in [Moment::Before, Moment::During] {
-            let _report = Report(park, moment);
-            builder.clone().interrupt_at(park, moment).run(|| {
-                scenario();
-                arrived.fetch_or(interrupted(), Ordering::Relaxed);
-            });
+        for park in 1.. {
+            let arrived = AtomicBool::new(false);
+            for moment in [Moment::Before, Moment::During] {
+                let _report = Report(park, moment);
+                self.clone().interrupt_at(park, moment).run(|| {
+                    scenario();
+                    arrived.fetch_or(interrupted(), Ordering::Relaxed);
+                });
+            }
+            if !arrived.load(Ordering::Relaxed) {
+                return park - 1;
+            }
         }
-        if !arrived.load(Ordering::Relaxed) {
-            return park - 1;
-        }
+        unreachable!("there are 2^64 parks")
     }
-    unreachable!("there are 2^64 parks")
 }
 
 /// The victim is where an interrupt can arrive.
