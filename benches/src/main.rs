@@ -94,7 +94,7 @@ fn bench(plan: &Plan, rounds: usize, chosen: &[String], out: &std::path::Path) -
         println!("{warning}\n");
     }
     let mut report = report::Report::new(machine, plan.quick, rounds);
-    let progress = runner::progress(&jobs, rounds);
+    let progress = runner::progress(&jobs, rounds, plan.quick);
     for job in jobs {
         let results = runner::run(job, plan, rounds, &progress)?;
         for table in report.add(&results) {

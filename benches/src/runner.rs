@@ -31,8 +31,8 @@ pub struct Samples {
 }
 
 /// A bar over all samples of these jobs; hidden unless standard error is a terminal.
-pub fn progress(jobs: &[&'static Job], rounds: usize) -> ProgressBar {
-    let samples = jobs.iter().map(|job| job.runtimes.len() * rounds.min(job.max_rounds)).sum::<usize>();
+pub fn progress(jobs: &[&'static Job], rounds: usize, quick: bool) -> ProgressBar {
+    let samples = jobs.iter().map(|job| job.runtimes.len() * job.rounds(rounds, quick)).sum::<usize>();
     let bar = ProgressBar::new(samples as u64);
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}");
     bar.set_style(style.expect("the template is constant"));
@@ -45,7 +45,7 @@ pub fn run(job: &'static Job, plan: &Plan, rounds: usize, progress: &ProgressBar
     let new = |name| Samples { name, rounds: Vec::new(), failure: None };
     let mut runtimes: Vec<Samples> = job.runtimes.iter().map(|runtime| new(runtime.name)).collect();
     let count = runtimes.len();
-    for round in 0..rounds.min(job.max_rounds) {
+    for round in 0..job.rounds(rounds, plan.quick) {
         // Each round starts with the next runtime, so that nobody always runs behind the same neighbour.
         for turn in 0..count {
             let runtime = &mut runtimes[(round + turn) % count];

@@ -71,6 +71,12 @@ pub struct Job {
 }
 
 impl Job {
+    /// How many rounds of it to run when so many are asked for. `--quick` takes one of a job that is long or
+    /// deterministic.
+    pub fn rounds(&self, asked: usize, quick: bool) -> usize {
+        if quick && self.max_rounds <= 3 { 1 } else { asked.min(self.max_rounds) }
+    }
+
     /// The runtime of that name.
     pub fn runtime(&self, name: &str) -> Option<&Runtime> {
         self.runtimes.iter().find(|runtime| runtime.name == name)

@@ -42,7 +42,7 @@ pub(super) const JOB: Job = Job {
         Runtime { name: "tokio", run: tokio_sleeps },
         Runtime { name: "may", run: may_sleeps },
     ],
-    max_rounds: 5,
+    max_rounds: 3,
     slow: false,
 };
 
