@@ -4,7 +4,7 @@
 
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-many test-threads lint fmt docs bench bench-quick asan tsan loom miri aarch64 check-all clean
+.PHONY: help demo test test-many test-threads lint fmt docs bench bench-quick asan tsan loom abort miri aarch64 check-all clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,13 +53,16 @@ tsan: ## The tests under ThreadSanitizer (nightly)
 loom: ## The cross-thread queue under the loom model checker
 	ci/loom.sh
 
+abort: ## What programs built with panic = "abort" can and cannot do
+	ci/abort.sh
+
 miri: ## Everything above the switch under Miri (nightly with the miri component)
 	ci/miri.sh
 
 aarch64: ## The aarch64 switch under qemu-user (Debian: gcc-aarch64-linux-gnu qemu-user libc6-dev-arm64-cross)
 	ci/aarch64.sh
 
-check-all: lint test test-many loom tsan asan aarch64 miri ## All of the above
+check-all: lint test test-many loom tsan asan abort aarch64 miri ## All of the above
 
 clean: ## Remove what was built
 	$(CARGO) clean

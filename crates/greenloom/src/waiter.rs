@@ -109,6 +109,12 @@ impl Interrupt {
     #[cold]
     #[track_caller]
     pub(crate) fn raise(self) -> ! {
+        if cfg!(panic = "abort")
+            && matches!(self, Interrupt::Kill | Interrupt::KillWith(_) | Interrupt::Timeout(_))
+        {
+            // It would abort without a word.
+            panic!("a greenlet that has begun cannot be killed in a program built with panic = \"abort\"");
+        }
         match self {
             Interrupt::Kill => resume_unwind(Box::new(KillPayload)),
             Interrupt::KillWith(payload) => resume_unwind(payload),

@@ -5,10 +5,12 @@ mod child;
 
 use child::{in_child, stderr};
 use greenloom::greenlet::{self, Greenlet};
+use greenloom::net::unix::UnixStream;
 use greenloom::sync::Semaphore;
 use greenloom::testing::{self, Builder};
-use greenloom::{JoinHandle, join_all, shield, sleep, spawn, timeout, yield_now};
+use greenloom::{JoinHandle, join_all, offload, shield, sleep, spawn, timeout, yield_now};
 use std::cell::RefCell;
+use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -178,6 +180,49 @@ fn a_sleep_for_ever_is_no_deadlock() {
         let joined = timeout(Duration::from_secs(1 << 32), || task.wait());
         assert!(joined.is_err());
     });
+}
+
+#[test]
+fn a_descriptor_that_is_waited_for_is_no_deadlock() {
+    for virtual_time in [false, true] {
+        Builder::new().virtual_time(virtual_time).run(|| {
+            let (mut here, mut there) = UnixStream::pair().unwrap();
+            let reader = spawn(move || {
+                let mut byte = [0];
+                here.read_exact(&mut byte).unwrap();
+                byte[0]
+            });
+            yield_now();
+            let thread = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(30));
+                there.write_all(&[7]).unwrap();
+            });
+            assert_eq!(reader.join().unwrap(), 7);
+            thread.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn offloaded_work_under_way_is_no_deadlock() {
+    for virtual_time in [false, true] {
+        Builder::new().virtual_time(virtual_time).run(|| {
+            let worker = spawn(|| {
+                offload(|| {
+                    std::thread::sleep(Duration::from_millis(30));
+                    7
+                })
+            });
+            assert_eq!(worker.join().unwrap(), 7);
+            assert_says(
+                catch_unwind(|| drop(Semaphore::new(0).acquire()))
+                    .unwrap_err()
+                    .downcast_ref::<String>()
+                    .unwrap(),
+                &["deadlock"],
+            );
+        });
+    }
 }
 
 #[test]
