@@ -13,7 +13,6 @@ use greenloom::{
 };
 use std::cell::Cell;
 use std::fs::File;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
