@@ -266,8 +266,9 @@ fn imap_unordered_yields_results_as_they_come() {
             .map(|(index, result)| (index, result.ok()))
             .collect();
         assert_eq!(results, [(1, Some(10)), (2, None), (0, Some(30)), (4, Some(1)), (3, Some(20))]);
-        let many = pool.imap_unordered(0..1000, |n| n).map(|(index, n)| index + n.unwrap()).sum::<usize>();
-        assert_eq!(many, 999 * 1000);
+        let many = if cfg!(miri) { 20 } else { 1000 };
+        let sum = pool.imap_unordered(0..many, |n| n).map(|(index, n)| index + n.unwrap()).sum::<usize>();
+        assert_eq!(sum, (many - 1) * many);
     });
 }
 

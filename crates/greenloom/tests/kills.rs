@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(1000);
-const SEEDS: u64 = if cfg!(any(miri, greenloom_threads)) { 2 } else { 25 };
+const SEEDS: u64 = if cfg!(any(miri, greenloom_threads)) { 1 } else { 25 };
 
 /// Runs `scenario` under each seed, with the victim killed at each of its parks. A deadlock is a panic.
 fn everywhere(scenario: impl Fn() + Sync) {

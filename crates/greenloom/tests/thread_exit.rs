@@ -129,6 +129,23 @@ fn locals_of_killed_greenlets_are_destroyed() {
 }
 
 #[test]
+fn destructors_of_mains_locals_may_wait() {
+    struct Slow(#[allow(dead_code, reason = "dropped")] Counts);
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            sleep(Duration::from_millis(1));
+            assert_eq!(spawn(|| 3).join().unwrap(), 3);
+        }
+    }
+    static LOCAL: Local<RefCell<Option<Slow>>> = Local::new(|| RefCell::new(None));
+    let destroyed = destroyed_by(|make| {
+        let count = make();
+        LOCAL.with(|local| *local.borrow_mut() = Some(Slow(count)));
+    });
+    assert_eq!(destroyed, 1);
+}
+
+#[test]
 #[cfg_attr(miri, ignore = "looks at the clock, and Miri is slow")]
 fn one_that_catches_every_kill_does_not_keep_the_thread() {
     let began = Instant::now();

@@ -49,6 +49,8 @@ impl Drop for Owner {
             return;
         }
         hub.ending.set(true);
+        // While destructors of main's locals may still wait.
+        hub.main().drop_belongings();
         if cfg!(not(panic = "abort")) {
             hub.kill_all();
         }
