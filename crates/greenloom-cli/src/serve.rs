@@ -216,6 +216,10 @@ pub(crate) fn bind(addr: &str, count: usize) -> io::Result<Vec<TcpListener>> {
 }
 
 fn bind_all(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+    if count == 1 {
+        // Nobody is to share it: a second server on the same address is a mistake.
+        return Ok(vec![TcpListener::bind(address)?]);
+    }
     let first = TcpListener::bind_reuse_port(address)?;
     // With port 0 the first one decides which it is.
     let address = first.local_addr()?;

@@ -92,7 +92,9 @@ impl Waiter {
 
     #[inline]
     fn with(several: bool) -> Waiter {
-        let target = match Hub::try_get() {
+        // The process's main thread is a greenlet even before it has spawned one: its deadlocks are to be reported.
+        let hub = Hub::try_get().or_else(Hub::of_main_thread);
+        let target = match hub {
             Some(hub) => Target::Coroutine { hub, co: hub.current() },
             None => Target::Thread(std::thread::current()),
         };

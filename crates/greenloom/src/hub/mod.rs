@@ -123,6 +123,14 @@ impl Hub {
         unsafe { HUB.get().as_ref() }
     }
 
+    /// A hub for the process's main thread; `None` on any other, or if none can be made.
+    #[cold]
+    pub(crate) fn of_main_thread() -> Option<&'static Hub> {
+        // SAFETY: these two calls cannot fail.
+        let main_thread = !cfg!(miri) && unsafe { libc::getpid() == libc::gettid() };
+        if main_thread { Hub::try_start(Options::default()).ok() } else { None }
+    }
+
     #[cold]
     pub(crate) fn start(options: Options) -> &'static Hub {
         match Hub::try_start(options) {
