@@ -15,7 +15,7 @@ struct Member {
     next: *mut Member,
 }
 
-unsafe extern "C" fn pass_on(member: *mut ()) -> *const Context {
+unsafe extern "C-unwind" fn pass_on(member: *mut ()) -> *const Context {
     let member: *mut Member = member.cast();
     loop {
         // SAFETY: `ring` keeps the members where they are while the ring runs.
@@ -39,7 +39,7 @@ fn ring(pool: &StackPool, size: StackSize, count: usize) -> Result<f64, Box<dyn 
             (*member).next = members.add((index + 1) % count);
             if index > 0 {
                 let stack = pool.take(size)?;
-                (*member).context.prepare(&stack, pass_on, member.cast());
+                (*member).context.prepare(&stack, 0, pass_on, member.cast());
                 stacks.push(stack);
             }
         }

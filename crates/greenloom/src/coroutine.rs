@@ -72,6 +72,8 @@ pub(crate) enum Kind {
     Greenlet,
     /// Runs the hub's callbacks. May not park.
     Callbacks,
+    /// An embedding language's: its `switch` (see [`embed`](crate::embed)).
+    Embedded,
 }
 
 /// What the header does not know: the type of what lies behind it.
@@ -82,6 +84,8 @@ pub(crate) struct VTable {
     pub(crate) cancel: unsafe fn(NonNull<Coroutine>, Unstarted),
     /// Frees the block with whatever it still holds.
     pub(crate) free: unsafe fn(NonNull<Coroutine>),
+    /// Writes an embedder's name for it; async-signal-safe.
+    pub(crate) describe: Option<fn(NonNull<Coroutine>, &mut [u8]) -> usize>,
 }
 
 /// Why a coroutine ended without having run.
@@ -370,19 +374,19 @@ impl Coroutine {
         }
     }
 
-    /// Gives it a stack and makes its context start there.
-    pub(crate) fn prepare(&self, stack: Stack) {
+    /// Gives it a stack and makes its context start there, below `reserved` bytes that are its owner's.
+    pub(crate) fn prepare(&self, stack: Stack, reserved: usize) {
         // SAFETY: it is not running, so the context is not in use; the stack goes back to the pool only when the
         // coroutine is done. `entry` catches panics and returns a context it was given by the hub.
         unsafe {
-            (*self.context.get()).prepare(&stack, entry, ptr::from_ref(self).cast_mut().cast());
+            (*self.context.get()).prepare(&stack, reserved, entry, ptr::from_ref(self).cast_mut().cast());
         }
         self.stack.set(Some(stack));
     }
 }
 
 /// First and last function on every coroutine's stack: runs coroutines on it, one after another.
-unsafe extern "C" fn entry(arg: *mut ()) -> *const Context {
+unsafe extern "C-unwind" fn entry(arg: *mut ()) -> *const Context {
     // SAFETY: `prepare` passed a coroutine, which the hub keeps until `finish` lets go of it.
     let mut co: NonNull<Coroutine> = unsafe { NonNull::new_unchecked(arg.cast()) };
     // SAFETY: as above; the hub outlives its coroutines.

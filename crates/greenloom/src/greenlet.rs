@@ -399,7 +399,7 @@ fn may_switch(me: &Coroutine, target: &Coroutine) -> Result<(), SwitchErrorKind>
 /// Readies a greenlet that was never run.
 fn begin(hub: &Hub, target: &Coroutine) -> io::Result<()> {
     if target.state.get() == State::New {
-        target.prepare(hub.pool().take(target.stack_size)?);
+        target.prepare(hub.pool().take(target.stack_size)?, 0);
         // Its own reference, given up by `Hub::finish`.
         target.retain();
         hub.list(target);
@@ -568,7 +568,7 @@ fn result_type(transfer: &Transfer) -> Option<TypeId> {
 }
 
 const fn vtable<F: FnOnce(T) -> T + 'static, T: 'static>() -> VTable {
-    VTable { run: run::<F, T>, cancel: cancel::<F>, free: free::<F> }
+    VTable { run: run::<F, T>, cancel: cancel::<F>, free: free::<F>, describe: None }
 }
 
 unsafe fn run<F: FnOnce(T) -> T + 'static, T: 'static>(this: NonNull<Coroutine>) {

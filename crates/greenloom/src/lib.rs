@@ -32,6 +32,9 @@ pub mod context;
 #[cfg(not(loom))]
 mod coroutine;
 #[cfg(not(loom))]
+#[doc(hidden)]
+pub mod embed;
+#[cfg(not(loom))]
 pub mod greenlet;
 #[cfg(not(loom))]
 mod hubs;

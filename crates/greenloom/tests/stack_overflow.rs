@@ -24,12 +24,12 @@ fn assert_overflow(output: &Output, message: &str) {
 }
 
 /// Runs `body` as a coroutine on a stack of `size` bytes.
-fn on_stack(pool: &StackPool, size: usize, body: unsafe extern "C" fn(*mut ()) -> *const Context) {
+fn on_stack(pool: &StackPool, size: usize, body: unsafe extern "C-unwind" fn(*mut ()) -> *const Context) {
     let stack = pool.take(StackSize::from_bytes(size).unwrap()).unwrap();
     let (mut here, mut there) = (Context::empty(), Context::empty());
     // SAFETY: the coroutine ends, or the process does, before its stack and contexts go.
     unsafe {
-        there.prepare(&stack, body, (&raw mut here).cast());
+        there.prepare(&stack, 0, body, (&raw mut here).cast());
         switch(&raw mut here, &there);
     }
     pool.give(stack);
@@ -41,25 +41,25 @@ fn recurse(depth: u64) -> u64 {
     if depth == 0 { 0 } else { recurse(depth - 1) + frame[3] }
 }
 
-unsafe extern "C" fn too_deep(back: *mut ()) -> *const Context {
+unsafe extern "C-unwind" fn too_deep(back: *mut ()) -> *const Context {
     black_box(recurse(u64::MAX));
     back.cast()
 }
 
-unsafe extern "C" fn shallow(back: *mut ()) -> *const Context {
+unsafe extern "C-unwind" fn shallow(back: *mut ()) -> *const Context {
     black_box(recurse(20));
     back.cast()
 }
 
 /// Its frame alone is larger than the stack, and begins far below the guard.
-unsafe extern "C" fn huge_frame(back: *mut ()) -> *const Context {
+unsafe extern "C-unwind" fn huge_frame(back: *mut ()) -> *const Context {
     let mut frame = [0_u8; 1 << 20];
     black_box(&mut frame)[0] = 1;
     back.cast()
 }
 
 /// Writes to the guard, but returns.
-unsafe extern "C" fn a_little_too_deep(back: *mut ()) -> *const Context {
+unsafe extern "C-unwind" fn a_little_too_deep(back: *mut ()) -> *const Context {
     #[inline(never)]
     fn until(limit: usize) -> usize {
         let frame = black_box([1_usize; 16]);
@@ -129,7 +129,7 @@ overflows!(
     "greenlet \"parser\" (#12) overflowed its stack of 256 KiB",
     || {
         /// Like C code with a large buffer on the stack: touches memory 10 KiB below the end, and nothing before.
-        unsafe extern "C" fn skips(back: *mut ()) -> *const Context {
+        unsafe extern "C-unwind" fn skips(back: *mut ()) -> *const Context {
             let here = 0_u8;
             let slot = (&raw const here).addr() & !((256 << 10) - 1);
             let end = slot + (16 << 10);
@@ -207,7 +207,7 @@ overflows!(
     &[],
     "greenlet \"parser\" (#12) overflowed its stack of 256 KiB",
     || {
-        extern "C" fn thread(_: *mut libc::c_void) -> *mut libc::c_void {
+        extern "C-unwind" fn thread(_: *mut libc::c_void) -> *mut libc::c_void {
             overflow::prepare_thread().unwrap();
             on_stack(&StackPool::new(), 256 << 10, too_deep);
             std::ptr::null_mut()
@@ -249,7 +249,7 @@ fn a_threads_own_overflow_is_rusts_business() {
 #[test]
 fn a_wild_pointer_is_a_plain_sigsegv() {
     let output = in_child("a_wild_pointer_is_a_plain_sigsegv", &[], || {
-        unsafe extern "C" fn wild(back: *mut ()) -> *const Context {
+        unsafe extern "C-unwind" fn wild(back: *mut ()) -> *const Context {
             // SAFETY: none: this is the fault.
             unsafe { black_box(std::ptr::without_provenance_mut::<u8>(64)).write_volatile(1) };
             back.cast()
@@ -276,7 +276,7 @@ fn a_sigsegv_that_somebody_sent_kills() {
 #[test]
 fn an_earlier_handler_gets_other_faults() {
     let output = in_child("an_earlier_handler_gets_other_faults", &[], || {
-        extern "C" fn earlier(_: libc::c_int) {
+        extern "C-unwind" fn earlier(_: libc::c_int) {
             // SAFETY: ends the process, as a handler may.
             unsafe { libc::_exit(7) };
         }

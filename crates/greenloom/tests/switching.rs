@@ -26,14 +26,14 @@ impl Coroutine {
         }));
         // SAFETY: the stack and the box go only in `finish`.
         unsafe {
-            (*coroutine).own.prepare(&stack, entry, coroutine.cast());
+            (*coroutine).own.prepare(&stack, 0, entry, coroutine.cast());
             (*coroutine).stack = Some(stack);
         }
         coroutine
     }
 }
 
-unsafe extern "C" fn entry(arg: *mut ()) -> *const Context {
+unsafe extern "C-unwind" fn entry(arg: *mut ()) -> *const Context {
     let coroutine: *mut Coroutine = arg.cast();
     // SAFETY: `resume` keeps the coroutine alive while it runs.
     unsafe {
@@ -128,7 +128,7 @@ fn a_coroutine_may_end_into_one_that_never_ran() {
         second: Context,
         log: Vec<&'static str>,
     }
-    unsafe extern "C" fn first(arg: *mut ()) -> *const Context {
+    unsafe extern "C-unwind" fn first(arg: *mut ()) -> *const Context {
         // SAFETY: the test passes a `Pair`, and waits.
         unsafe {
             let pair = arg.cast::<Pair>();
@@ -136,7 +136,7 @@ fn a_coroutine_may_end_into_one_that_never_ran() {
             &raw const (*pair).second
         }
     }
-    unsafe extern "C" fn second(arg: *mut ()) -> *const Context {
+    unsafe extern "C-unwind" fn second(arg: *mut ()) -> *const Context {
         // SAFETY: the test passes a `Pair`, and waits.
         unsafe {
             let pair = arg.cast::<Pair>();
@@ -152,8 +152,8 @@ fn a_coroutine_may_end_into_one_that_never_ran() {
     // SAFETY: the contexts and stacks live until both coroutines are over, which is when `switch` returns.
     let pair = unsafe {
         let mut start = Context::empty();
-        start.prepare(&one, first, pair.cast());
-        (*pair).second.prepare(&two, second, pair.cast());
+        start.prepare(&one, 0, first, pair.cast());
+        (*pair).second.prepare(&two, 0, second, pair.cast());
         switch(&raw mut (*pair).main, &start);
         Box::from_raw(pair)
     };

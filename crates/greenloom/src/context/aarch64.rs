@@ -37,14 +37,15 @@ impl Context {
         Context { sp: std::ptr::null_mut() }
     }
 
-    /// Makes this the beginning of a coroutine: the first switch here calls `entry(arg)` on `stack`.
+    /// Makes this the beginning of a coroutine: the first switch here calls `entry(arg)` on `stack`, below the
+    /// `reserved` bytes at its top (see [`Stack::reserved`]).
     ///
     /// # Safety
     ///
     /// Nothing else uses `stack` until the coroutine ends; it outlives the coroutine. `entry` does not unwind,
-    /// and returns a context that may be switched to.
-    pub unsafe fn prepare(&mut self, stack: &Stack, entry: super::Entry, arg: *mut ()) {
-        let top: *mut u64 = stack.top().cast();
+    /// but for what ends its thread, and returns a context that may be switched to.
+    pub unsafe fn prepare(&mut self, stack: &Stack, reserved: usize, entry: super::Entry, arg: *mut ()) {
+        let top: *mut u64 = stack.reserved(reserved).cast();
         debug_assert_eq!(top as usize % 16, 0);
         // SAFETY: the four words below the top are inside the stack, which is the caller's alone.
         unsafe {

@@ -9,8 +9,8 @@
 //! One file per backend, loaded as `imp`; each provides `Context` and `switch`:
 //!
 //! - `Context::empty()` is a place to save into. Switching *to* an empty context is undefined.
-//! - `Context::prepare(stack, entry, arg)` makes a context which, when first switched to, calls `entry(arg)` on
-//!   `stack`, with the float control words of a fresh thread, whoever prepared it. `entry` must not unwind.
+//! - `Context::prepare(stack, reserved, entry, arg)` makes a context which, when first switched to, calls `entry(arg)` on
+//!   `stack`, leaving alone the `reserved` bytes at its top, with the float control words of a fresh thread, whoever prepared it. `entry` must not unwind.
 //! - `switch(from, to)` saves the caller into `*from` and resumes `*to`; it returns when somebody switches to
 //!   `from`. Callee-saved registers and the float control words (rounding, flush-to-zero, exception masks) of
 //!   each coroutine survive. A context is used up by switching to it: it must be saved into, or prepared, again
@@ -42,7 +42,10 @@ mod imp;
 pub use imp::{Context, reset_float_control, switch};
 
 /// Where a coroutine starts. Gets the argument of [`Context::prepare`]; returns who runs next.
-pub type Entry = unsafe extern "C" fn(arg: *mut ()) -> *const Context;
+///
+/// Nothing unwinds out of it but what ends the whole thread: `pthread_exit`, which CPython calls on threads that outlive
+/// it, unwinds to the end of the stack and leaves from there. Hence `C-unwind`, and no destructors in its frame.
+pub type Entry = unsafe extern "C-unwind" fn(arg: *mut ()) -> *const Context;
 
 /// Whether coroutines are OS threads here: thread-locals differ between them.
 pub const THREADS: bool =

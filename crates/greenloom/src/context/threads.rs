@@ -92,7 +92,7 @@ impl Context {
     ///
     /// Nothing else uses `stack` until the coroutine ends; it outlives the coroutine. `entry` does not unwind,
     /// and returns a context that may be switched to.
-    pub unsafe fn prepare(&mut self, stack: &Stack, entry: super::Entry, arg: *mut ()) {
+    pub unsafe fn prepare(&mut self, stack: &Stack, _reserved: usize, entry: super::Entry, arg: *mut ()) {
         self.state.set(State::Fresh { entry, arg, stack_size: stack.size() });
     }
 }

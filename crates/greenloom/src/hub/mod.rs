@@ -279,7 +279,7 @@ impl Hub {
             head.all_prev.set(co);
         }
         self.all.set(co);
-        if matches!(co.kind, Kind::Task | Kind::Greenlet) {
+        if matches!(co.kind, Kind::Task | Kind::Greenlet | Kind::Embedded) {
             self.alive.set(self.alive.get() + 1);
         }
     }
@@ -297,7 +297,7 @@ impl Hub {
                 next.all_prev.set(prev);
             }
         }
-        if matches!(co.kind, Kind::Task | Kind::Greenlet) {
+        if matches!(co.kind, Kind::Task | Kind::Greenlet | Kind::Embedded) {
             self.alive.set(self.alive.get() - 1);
         }
     }
@@ -374,4 +374,5 @@ static HEADER_ONLY: VTable = VTable {
     cancel: |_: NonNull<Coroutine>, _: Unstarted| unreachable!("main has begun"),
     // SAFETY: it came from a box, and nobody refers to it any more.
     free: |header: NonNull<Coroutine>| drop(unsafe { Box::from_raw(header.as_ptr()) }),
+    describe: None,
 };

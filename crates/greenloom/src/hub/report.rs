@@ -2,6 +2,7 @@
 
 use super::Hub;
 use crate::coroutine::{Coroutine, Kind, State};
+use crate::embed;
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 
@@ -85,7 +86,7 @@ impl fmt::Display for Line<'_> {
             }
         }
         match co.kind {
-            Kind::Main => Ok(()),
+            Kind::Main | Kind::Embedded => Ok(()),
             _ => write!(f, " (spawned at {})", co.made_at),
         }
     }
@@ -111,6 +112,9 @@ impl fmt::Display for Doing<'_> {
 pub(super) fn name_for_overflow(_address: usize, out: &mut [u8]) -> usize {
     let Some(hub) = Hub::try_get() else { return 0 };
     let co = hub.current();
+    if let Some(described) = embed::describe(co, out) {
+        return described;
+    }
     let mut writer = Fixed { out, len: 0 };
     let _ = match co.name() {
         Some(name) => write!(writer, "greenlet {name:?} ({})", co.id),

@@ -161,7 +161,7 @@ impl Hub {
         }
         match self.pool.take(co.stack_size) {
             Ok(stack) => {
-                co.prepare(stack);
+                co.prepare(stack, 0);
                 true
             }
             Err(error) => {
@@ -223,7 +223,11 @@ impl Hub {
         let co = unsafe { this.as_ref() };
         self.end(co);
         self.pace.finished.set(self.pace.finished.get().saturating_add(1));
-        let next = if co.kind == Kind::Greenlet { self.finish_greenlet(co) } else { None };
+        let next = match co.kind {
+            Kind::Greenlet => self.finish_greenlet(co),
+            Kind::Embedded => NonNull::new(self.handed.replace(std::ptr::null_mut()).cast()),
+            _ => None,
+        };
         let next = next.unwrap_or_else(|| self.pop_ready());
         // SAFETY: alive, as it is suspended or was queued.
         let mut to = unsafe { next.as_ref() };

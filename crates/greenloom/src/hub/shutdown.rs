@@ -48,6 +48,10 @@ impl Drop for Owner {
             // The thread ends on a greenlet's stack: nothing can be done safely.
             return;
         }
+        if hub.all().any(|co| co.kind == Kind::Embedded) {
+            // Only their embedder could end them, and it has not: their stacks refer to the hub.
+            return;
+        }
         hub.ending.set(true);
         // While destructors of main's locals may still wait.
         hub.main().drop_belongings();

@@ -108,6 +108,20 @@ pub fn set_default_size(bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes `bytes` the default where neither the program nor the environment has said anything, and `least` the smallest
+/// that the environment may ask for.
+///
+/// For an embedding language, whose functions need more than Rust's. Called before there are coroutines.
+pub fn suggest_default_size(bytes: usize, least: usize) -> io::Result<()> {
+    let (suggested, least) = (StackSize::from_bytes(bytes)?, StackSize::from_bytes(least)?);
+    let size = match std::env::var_os("GREENLOOM_STACK_SIZE") {
+        None => suggested,
+        Some(_) => default_size().max(least),
+    };
+    DEFAULT_SIZE.store(size.0 + 1, Ordering::Relaxed);
+    Ok(())
+}
+
 /// The size of a stack when its spawner does not say: 256 KiB, or what `GREENLOOM_STACK_SIZE` (`64k`, `1m`, or
 /// a number of bytes) or [`set_default_size`] made it.
 #[inline]
@@ -202,6 +216,14 @@ impl Stack {
         base.wrapping_add(size.bytes() - (slot % COLOURS) * LINE)
     }
 
+    /// Where a coroutine starts that leaves the `bytes` at the top to its owner: a multiple of 64, and the lowest address
+    /// of what is reserved.
+    #[inline]
+    pub fn reserved(&self, bytes: usize) -> *mut u8 {
+        debug_assert!(bytes < self.size() / 2);
+        self.top().wrapping_sub(bytes.next_multiple_of(LINE))
+    }
+
     /// Lowest address that the coroutine may use: above the guard.
     #[inline]
     pub fn bottom(&self) -> *mut u8 {
@@ -225,6 +247,13 @@ impl fmt::Debug for Stack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Stack({} at {:p}, {:?})", self.stack_size(), self.base(), self.guard())
     }
+}
+
+/// Takes back a stack whose thread is no more, with its memory.
+pub(crate) fn give_back(stack: Stack) {
+    let mut stacks = [stack];
+    slab::release(&mut stacks);
+    slab::give(stacks[0].stack_size(), stacks);
 }
 
 /// Bytes in a page of memory.

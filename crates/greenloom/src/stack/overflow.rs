@@ -23,6 +23,14 @@ pub type Namer = fn(address: usize, out: &mut [u8]) -> usize;
 
 static NAMER: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
+/// What the message advises, as an embedder put it.
+static ADVICE: OnceLock<&str> = OnceLock::new();
+
+/// Says how users of an embedding language give a greenlet a larger stack; the first one stays.
+pub fn set_advice(advice: &'static str) {
+    ADVICE.get_or_init(|| advice);
+}
+
 /// The handlers that were there before, for SIGSEGV and SIGBUS.
 static PREVIOUS: OnceLock<io::Result<[libc::sigaction; 2]>> = OnceLock::new();
 const SIGNALS: [c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
@@ -128,7 +136,9 @@ pub(super) fn report(base: usize, size: StackSize) -> ! {
     });
     message.text(b" overflowed its stack of ");
     message.size(size.bytes());
-    message.text(b"; give it more: Builder::stack_size or GREENLOOM_STACK_SIZE\n");
+    message.text(b"; give it more: ");
+    message.text(ADVICE.get().unwrap_or(&"Builder::stack_size or GREENLOOM_STACK_SIZE").as_bytes());
+    message.text(b"\n");
     message.write_and_abort()
 }
 

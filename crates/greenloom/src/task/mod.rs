@@ -218,7 +218,7 @@ pub(crate) fn spawn_callbacks(hub: &Hub) -> NonNull<Coroutine> {
 }
 
 const fn vtable<F: FnOnce() -> T, T>() -> VTable {
-    VTable { run: run::<F, T>, cancel: cancel::<F, T>, free: free::<F, T> }
+    VTable { run: run::<F, T>, cancel: cancel::<F, T>, free: free::<F, T>, describe: None }
 }
 
 /// # Safety

@@ -1,0 +1,24 @@
+/* 3.11 and later: Python's frames lie in chunks of memory of their own, the data stack.
+ *
+ * A coroutine's first chunk lies at the top of its C stack, sharing the page in which the C stack starts, so a
+ * shallow greenlet touches one page. CPython never frees a first chunk (it does not use its first entry, and frees a chunk
+ * only when that entry is popped), and adds chunks of its own behind it, which are gone when the last frame is. */
+
+static inline _PyStackChunk *gl_data_stack_begin(const struct gl_room *room)
+{
+    _PyStackChunk *chunk = room->start;
+    chunk->previous = NULL;
+    chunk->size = room->size;
+    chunk->top = 0;
+    return chunk;
+}
+
+static inline PyObject **gl_data_stack_top(_PyStackChunk *chunk)
+{
+    return &chunk->data[1];
+}
+
+static inline PyObject **gl_data_stack_limit(_PyStackChunk *chunk)
+{
+    return (PyObject **)((char *)chunk + chunk->size);
+}

@@ -1,0 +1,49 @@
+/* CPython 3.10: frames are heap objects, and a CFrame on the C stack of each evaluation says whether tracing is on. */
+
+struct gl_fields {
+    PyFrameObject *frame;
+    CFrame *cframe;
+    /* Under the CFrames that live on the coroutine's stack. */
+    CFrame root;
+    int recursion_depth;
+    int trash_nesting;
+};
+
+static inline void gl_fields_save(struct gl_fields *f, PyThreadState *ts)
+{
+    f->frame = ts->frame;
+    f->cframe = ts->cframe;
+    f->recursion_depth = ts->recursion_depth;
+    f->trash_nesting = ts->trash_delete_nesting;
+}
+
+static inline void gl_fields_load(struct gl_fields *f, PyThreadState *ts)
+{
+    ts->frame = f->frame;
+    /* Tracing is the thread's: it is on or off for all coroutines. */
+    f->cframe->use_tracing = ts->cframe->use_tracing;
+    ts->cframe = f->cframe;
+    ts->recursion_depth = f->recursion_depth;
+    ts->trash_delete_nesting = f->trash_nesting;
+}
+
+static inline void gl_fields_begin(struct gl_fields *f, PyThreadState *ts, const struct gl_room *room)
+{
+    (void)room;
+    f->recursion_depth = ts->recursion_depth;
+    f->root = *ts->cframe;
+    f->root.previous = &ts->root_cframe;
+    f->cframe = &f->root;
+}
+
+static inline PyFrameObject *gl_fields_frame(struct gl_fields *f, PyThreadState *ts)
+{
+    (void)ts;
+    Py_XINCREF(f->frame);
+    return f->frame;
+}
+
+static inline int gl_trash_nesting(PyThreadState *ts)
+{
+    return ts->trash_delete_nesting;
+}

@@ -1,0 +1,67 @@
+/* CPython 3.11: frames lie on the data stack; the CFrame on the C stack points to the innermost one. */
+#include "data_stack.h"
+
+struct gl_fields {
+    _PyCFrame *cframe;
+    /* Under the CFrames that live on the coroutine's stack. */
+    _PyCFrame root;
+    _PyStackChunk *chunk;
+    PyObject **top;
+    PyObject **limit;
+    /* Calls under way: what remains of the limit follows `sys.setrecursionlimit`, this does not. */
+    int depth;
+    int trash_nesting;
+};
+
+static inline void gl_fields_save(struct gl_fields *f, PyThreadState *ts)
+{
+    f->cframe = ts->cframe;
+    f->chunk = ts->datastack_chunk;
+    f->top = ts->datastack_top;
+    f->limit = ts->datastack_limit;
+    f->depth = ts->recursion_limit - ts->recursion_remaining;
+    f->trash_nesting = ts->trash_delete_nesting;
+}
+
+static inline void gl_fields_load(struct gl_fields *f, PyThreadState *ts)
+{
+    /* Tracing is the thread's: it is on or off for all coroutines. */
+    f->cframe->use_tracing = ts->cframe->use_tracing;
+    ts->cframe = f->cframe;
+    ts->datastack_chunk = f->chunk;
+    ts->datastack_top = f->top;
+    ts->datastack_limit = f->limit;
+    ts->recursion_remaining = ts->recursion_limit - f->depth;
+    ts->trash_delete_nesting = f->trash_nesting;
+}
+
+static inline void gl_fields_begin(struct gl_fields *f, PyThreadState *ts, const struct gl_room *room)
+{
+    f->chunk = gl_data_stack_begin(room);
+    f->top = gl_data_stack_top(f->chunk);
+    f->limit = gl_data_stack_limit(f->chunk);
+    f->depth = ts->recursion_limit - ts->recursion_remaining;
+    f->root.use_tracing = ts->cframe->use_tracing;
+    f->root.current_frame = NULL;
+    f->root.previous = &ts->root_cframe;
+    f->cframe = &f->root;
+}
+
+static inline PyFrameObject *gl_fields_frame(struct gl_fields *f, PyThreadState *ts)
+{
+    /* Making the frame object may collect garbage, and that would run with the wrong frames. */
+    int collecting = PyGC_Disable();
+    _PyCFrame *running = ts->cframe;
+    ts->cframe = f->cframe;
+    PyFrameObject *frame = PyThreadState_GetFrame(ts);
+    ts->cframe = running;
+    if (collecting) {
+        PyGC_Enable();
+    }
+    return frame;
+}
+
+static inline int gl_trash_nesting(PyThreadState *ts)
+{
+    return ts->trash_delete_nesting;
+}

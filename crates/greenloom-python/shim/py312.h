@@ -1,0 +1,65 @@
+/* CPython 3.12: as 3.11, with a second counter for recursion in C. */
+#include "data_stack.h"
+#include "c_recursion.h"
+
+struct gl_fields {
+    _PyCFrame *cframe;
+    /* Under the CFrames that live on the coroutine's stack. */
+    _PyCFrame root;
+    _PyStackChunk *chunk;
+    PyObject **top;
+    PyObject **limit;
+    /* Calls under way: what remains of the limit follows `sys.setrecursionlimit`, this does not. */
+    int depth;
+    int c_recursion_remaining;
+    int trash_nesting;
+};
+
+static inline void gl_fields_save(struct gl_fields *f, PyThreadState *ts)
+{
+    f->cframe = ts->cframe;
+    f->chunk = ts->datastack_chunk;
+    f->top = ts->datastack_top;
+    f->limit = ts->datastack_limit;
+    f->depth = ts->py_recursion_limit - ts->py_recursion_remaining;
+    f->c_recursion_remaining = ts->c_recursion_remaining;
+    f->trash_nesting = ts->trash.delete_nesting;
+}
+
+static inline void gl_fields_load(struct gl_fields *f, PyThreadState *ts)
+{
+    ts->cframe = f->cframe;
+    ts->datastack_chunk = f->chunk;
+    ts->datastack_top = f->top;
+    ts->datastack_limit = f->limit;
+    ts->py_recursion_remaining = ts->py_recursion_limit - f->depth;
+    ts->c_recursion_remaining = f->c_recursion_remaining;
+    ts->trash.delete_nesting = f->trash_nesting;
+}
+
+static inline void gl_fields_begin(struct gl_fields *f, PyThreadState *ts, const struct gl_room *room)
+{
+    f->chunk = gl_data_stack_begin(room);
+    f->top = gl_data_stack_top(f->chunk);
+    f->limit = gl_data_stack_limit(f->chunk);
+    f->depth = ts->py_recursion_limit - ts->py_recursion_remaining;
+    f->c_recursion_remaining = gl_c_recursion(room, C_RECURSION_LIMIT);
+    f->root.current_frame = NULL;
+    f->root.previous = &ts->root_cframe;
+    f->cframe = &f->root;
+}
+
+static inline PyFrameObject *gl_fields_frame(struct gl_fields *f, PyThreadState *ts)
+{
+    /* Garbage is collected between instructions only, so nothing else runs here. */
+    _PyCFrame *running = ts->cframe;
+    ts->cframe = f->cframe;
+    PyFrameObject *frame = PyThreadState_GetFrame(ts);
+    ts->cframe = running;
+    return frame;
+}
+
+static inline int gl_trash_nesting(PyThreadState *ts)
+{
+    return ts->trash.delete_nesting;
+}

@@ -1,0 +1,171 @@
+/* The part of the thread-state swap that is the same for all versions. See thread_state.h. */
+#define Py_BUILD_CORE_MODULE 1
+#include "thread_state.h"
+#include "internal/pycore_gc.h"
+
+#if PY_VERSION_HEX < 0x030A0000
+#error "greenloom needs CPython 3.10 or newer"
+#elif PY_VERSION_HEX < 0x030B0000
+#include "py310.h"
+#elif PY_VERSION_HEX < 0x030C0000
+#include "py311.h"
+#elif PY_VERSION_HEX < 0x030D0000
+#include "py312.h"
+#elif PY_VERSION_HEX < 0x030E0000
+#include "py313.h"
+#elif PY_VERSION_HEX < 0x030F0000
+#include "py314.h"
+#else
+#error "greenloom does not know this version of CPython yet: it supports 3.10 to 3.14. Which fields of PyThreadState belong to a coroutine changes with each minor version; see shim/thread_state.h"
+#endif
+
+struct gl_state {
+    struct gl_fields fields;
+    /* The exceptions being handled: the innermost item, and the outermost, which is this coroutine's own. The thread's
+     * main coroutine uses the item in the thread state instead. */
+    _PyErr_StackItem *exc_info;
+    _PyErr_StackItem exc_root;
+    PyObject *context;
+};
+
+_Static_assert(sizeof(gl_state) <= GL_STATE_WORDS * sizeof(void *), "GL_STATE_WORDS is too small");
+
+void gl_state_begin(gl_state *state, PyThreadState *ts, void *room, size_t room_size, size_t stack_size)
+{
+    struct gl_room at = {room, room_size, stack_size};
+    /* The context may have been set before. All else is zero. */
+    gl_fields_begin(&state->fields, ts, &at);
+    state->exc_info = &state->exc_root;
+}
+
+void gl_state_swap(gl_state *leaving, gl_state *entering, PyThreadState *ts)
+{
+    gl_fields_save(&leaving->fields, ts);
+    leaving->exc_info = ts->exc_info;
+    leaving->context = ts->context;
+    gl_fields_load(&entering->fields, ts);
+    ts->exc_info = entering->exc_info;
+    ts->context = entering->context;
+    entering->context = NULL;
+    /* Context variables cache their value by this number. */
+    ts->context_ver++;
+}
+
+PyObject **gl_state_context(gl_state *state)
+{
+    return &state->context;
+}
+
+PyObject *gl_state_frame(gl_state *state, PyThreadState *ts)
+{
+    return (PyObject *)gl_fields_frame(&state->fields, ts);
+}
+
+int gl_state_traverse(gl_state *state, visitproc visit, void *arg)
+{
+    Py_VISIT(state->context);
+#if PY_VERSION_HEX < 0x030B0000
+    Py_VISIT(state->exc_root.exc_type);
+    Py_VISIT(state->exc_root.exc_traceback);
+#endif
+    Py_VISIT(state->exc_root.exc_value);
+    return 0;
+}
+
+void gl_state_drop(gl_state *state)
+{
+    Py_CLEAR(state->context);
+#if PY_VERSION_HEX < 0x030B0000
+    Py_CLEAR(state->exc_root.exc_type);
+    Py_CLEAR(state->exc_root.exc_traceback);
+#endif
+    Py_CLEAR(state->exc_root.exc_value);
+}
+
+PyObject *gl_running_context(PyThreadState *ts)
+{
+    Py_XINCREF(ts->context);
+    return ts->context;
+}
+
+void gl_set_running_context(PyThreadState *ts, PyObject *context)
+{
+    PyObject *old = ts->context;
+    ts->context = context;
+    ts->context_ver++;
+    Py_XDECREF(old);
+}
+
+int gl_nested_deallocations(PyThreadState *ts)
+{
+    return gl_trash_nesting(ts);
+}
+
+int gl_is_finalizing(void)
+{
+#if PY_VERSION_HEX < 0x030D0000
+    return _Py_IsFinalizing();
+#else
+    return Py_IsFinalizing();
+#endif
+}
+
+void gl_forget_finalized(PyObject *object)
+{
+#ifdef Py_GIL_DISABLED
+    _PyGC_CLEAR_FINALIZED(object);
+#else
+    _Py_AS_GC(object)->_gc_prev &= ~(uintptr_t)_PyGC_PREV_MASK_FINALIZED;
+#endif
+}
+
+void gl_enter_tracing(PyThreadState *ts)
+{
+#if PY_VERSION_HEX < 0x030B0000
+    ts->tracing++;
+    ts->cframe->use_tracing = 0;
+#else
+    PyThreadState_EnterTracing(ts);
+#endif
+}
+
+void gl_leave_tracing(PyThreadState *ts)
+{
+#if PY_VERSION_HEX < 0x030B0000
+    ts->tracing--;
+    ts->cframe->use_tracing = ts->tracing == 0 && (ts->c_tracefunc != NULL || ts->c_profilefunc != NULL);
+#else
+    PyThreadState_LeaveTracing(ts);
+#endif
+}
+
+/* Initial-exec: two instructions instead of a call into the loader. It takes eight bytes of the room that the C library
+ * keeps for libraries which are loaded late. */
+static __thread void *current_thread __attribute__((tls_model("initial-exec")));
+
+void *gl_thread_get(void)
+{
+    return current_thread;
+}
+
+void gl_thread_set(void *thread)
+{
+    current_thread = thread;
+}
+
+const char *gl_name_of(PyObject *callable)
+{
+    if (callable == NULL) {
+        return NULL;
+    }
+    if (PyMethod_Check(callable)) {
+        callable = PyMethod_GET_FUNCTION(callable);
+    }
+    if (PyFunction_Check(callable)) {
+        PyObject *name = ((PyFunctionObject *)callable)->func_qualname;
+        if (name != NULL && PyUnicode_Check(name) && PyUnicode_IS_COMPACT_ASCII(name)) {
+            return (const char *)PyUnicode_DATA(name);
+        }
+    }
+    return Py_TYPE(callable)->tp_name;
+}

@@ -1,0 +1,81 @@
+//! `greenloom._greenloom`: greenlets for Python, each on a stack of its own.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`object`] | what a greenlet is: the Python object, what lies behind it, the type |
+//! | [`thread`] | what a thread knows: its main greenlet, the current one, what is on its way between two |
+//! | [`switch`] | leaving one greenlet for another; starting and ending |
+//! | [`throw`], [`arguments`] | what is handed over |
+//! | [`attributes`], [`trace`], [`unswitchable`] | the rest of the type |
+//! | [`life`] | creation, garbage collection, and the end of greenlets, threads and the interpreter |
+//! | [`functions`], [`c_api`] | the module's functions, and those for compiled clients |
+//! | [`shim`] | the thread state of CPython, in C, one header a version |
+//!
+//! PyO3 makes the module. All else is written against the C API as it is: a guard of PyO3's on a stack that is left for
+//! good would never be dropped, and its counts are the thread's and not the greenlet's.
+//!
+//! # Safety
+//!
+//! Every function here is a slot or a method that CPython calls, or is called by one: with the thread attached (the GIL
+//! held), and with arguments as the C API promises them. That is the contract of each `unsafe fn` unless it
+//! says more. References are counted by hand: a pointer is borrowed unless a comment says that it is owned. Functions
+//! that return a pointer follow the C API: a new reference, or null with an exception set.
+#![allow(
+    unsafe_op_in_unsafe_fn,
+    clippy::missing_safety_doc,
+    reason = "one contract for all, stated above: there would be nothing to say at each call into the C API"
+)]
+
+mod arguments;
+mod attributes;
+mod c_api;
+mod functions;
+mod globals;
+mod life;
+mod object;
+mod shim;
+mod switch;
+mod thread;
+mod throw;
+mod trace;
+mod unswitchable;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+#[cfg(not(Py_3_12))]
+/// Stacks of new greenlets, in bytes. C recursion is not bounded before 3.12, so there is more of it.
+const DEFAULT_STACK: usize = 1 << 20;
+#[cfg(Py_3_12)]
+/// Stacks of new greenlets, in bytes. Recursion in C that would not fit ends in a `RecursionError`.
+const DEFAULT_STACK: usize = 512 << 10;
+
+/// Makes the module.
+#[pymodule]
+fn _greenloom(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    greenloom::embed::suggest_default_size(DEFAULT_STACK, functions::LEAST_STACK)?;
+    greenloom::embed::set_advice("set GREENLOOM_STACK_SIZE or call greenloom.set_stack_size()");
+    // SAFETY: called once, by the import, with the GIL held.
+    unsafe {
+        let added = globals::add_to(module.as_ptr())
+            && object::add_to(module.as_ptr())
+            && unswitchable::add_to(module.as_ptr())
+            && functions::add_to(module.as_ptr())
+            && c_api::add_to(module.as_ptr());
+        if !added {
+            return Err(PyErr::fetch(module.py()));
+        }
+    }
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    Ok(())
+}
+
+/// Adds `object`, which is owned and may be null, to a module; `false` with an exception.
+unsafe fn add_object(module: *mut ffi::PyObject, name: &std::ffi::CStr, object: *mut ffi::PyObject) -> bool {
+    if object.is_null() {
+        return false;
+    }
+    let added = ffi::PyModule_AddObjectRef(module, name.as_ptr(), object) == 0;
+    ffi::Py_DECREF(object);
+    added
+}

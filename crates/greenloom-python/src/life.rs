@@ -1,0 +1,319 @@
+//! From the making of a greenlet to its end, and the ends of threads and of the interpreter.
+//!
+//! A greenlet that is suspended when nobody can reach it any more is ended by a `GreenletExit` thrown into it
+//! ([`finalize`]), on its own thread: dropped on another, it goes to its thread's list. One that can never run again,
+//! because its thread has ended or the interpreter is being torn down, is abandoned: it is dead, without having been unwound,
+//! and its stack is taken away.
+
+use crate::arguments::Payload;
+use crate::globals::{GREENLET_EXIT, NO_ARGUMENTS, PARENT, RUN, new_reference};
+use crate::object::{Greenlet, Phase, PyGreenlet, TYPE, behind};
+use crate::shim;
+use crate::switch::switch_with;
+use crate::thread::{MAIN_GREENLETS, SavedError, Thread};
+use crate::attributes;
+use pyo3::ffi::{self, PyObject, PyTypeObject};
+use std::ffi::{CStr, c_int, c_void};
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+/// `tp_new`: takes any arguments, which are for `tp_init`.
+pub(crate) unsafe extern "C" fn new(
+    class: *mut PyTypeObject,
+    _args: *mut PyObject,
+    _kwargs: *mut PyObject,
+) -> *mut PyObject {
+    let Some(thread) = Thread::get() else { return ptr::null_mut() };
+    thread.end_dropped();
+    let this = match (*ptr::addr_of_mut!(ffi::PyBaseObject_Type)).tp_new {
+        // It refuses classes that are abstract.
+        Some(make) if class != TYPE.get() => make(class, NO_ARGUMENTS.get(), ptr::null_mut()),
+        _ => ffi::PyType_GenericAlloc(class, 0),
+    };
+    if !this.is_null() {
+        let parent = new_reference(thread.current.get().cast());
+        Greenlet::attach(this.cast(), false, parent.cast());
+    }
+    this
+}
+
+/// `tp_init(run=None, parent=None)`.
+pub(crate) unsafe extern "C" fn init(
+    this: *mut PyObject,
+    args: *mut PyObject,
+    kwargs: *mut PyObject,
+) -> c_int {
+    let (mut run, mut parent) = (ptr::null_mut(), ptr::null_mut());
+    let mut names = [c"run".as_ptr().cast_mut(), c"parent".as_ptr().cast_mut(), ptr::null_mut()];
+    let parsed = ffi::PyArg_ParseTupleAndKeywords(
+        args,
+        kwargs,
+        c"|OO:greenlet".as_ptr(),
+        names.as_mut_ptr().cast(),
+        &raw mut run,
+        &raw mut parent,
+    );
+    if parsed == 0 { -1 } else { set_up(this, run, parent) }
+}
+
+unsafe fn set_up(this: *mut PyObject, run: *mut PyObject, parent: *mut PyObject) -> c_int {
+    if !run.is_null() && attributes::set_run(this, run, ptr::null_mut()) != 0 {
+        return -1;
+    }
+    if parent.is_null() || parent == ffi::Py_None() {
+        return 0;
+    }
+    attributes::set_parent(this, parent, ptr::null_mut())
+}
+
+/// `greenlet(...)` itself, without the tuple and the dict that `tp_new` and `tp_init` would want. Classes derived from it are
+/// called the usual way.
+pub(crate) unsafe extern "C" fn call_type(
+    class: *mut PyObject,
+    args: *const *mut PyObject,
+    flags: usize,
+    names: *mut PyObject,
+) -> *mut PyObject {
+    let positional = ffi::PyVectorcall_NARGS(flags) as usize;
+    let keywords = if names.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(names) as usize };
+    let mut given = [ptr::null_mut(); 2];
+    if positional > 2 {
+        let message = c"greenlet() takes at most 2 arguments (%zd given)";
+        return ffi::PyErr_Format(ffi::PyExc_TypeError, message.as_ptr(), positional + keywords);
+    }
+    for (index, place) in given.iter_mut().enumerate().take(positional) {
+        *place = *args.add(index);
+    }
+    for index in 0..keywords {
+        let name = ffi::PyTuple_GET_ITEM(names, index as isize);
+        let place = match (is_name(name, &RUN), is_name(name, &PARENT)) {
+            (true, _) => &mut given[0],
+            (_, true) => &mut given[1],
+            _ => {
+                let message = c"'%U' is an invalid keyword argument for greenlet()";
+                return ffi::PyErr_Format(ffi::PyExc_TypeError, message.as_ptr(), name);
+            }
+        };
+        if !place.is_null() {
+            let message = c"argument for greenlet() given by name ('%U') and position (%zd)";
+            return ffi::PyErr_Format(ffi::PyExc_TypeError, message.as_ptr(), name, index + 1);
+        }
+        *place = *args.add(positional + index);
+    }
+    let this = new(class.cast(), ptr::null_mut(), ptr::null_mut());
+    if !this.is_null() && set_up(this, given[0], given[1]) != 0 {
+        ffi::Py_DECREF(this);
+        return ptr::null_mut();
+    }
+    this
+}
+
+unsafe fn is_name(name: *mut PyObject, wanted: &crate::globals::Global) -> bool {
+    name == wanted.get() || ffi::PyUnicode_Compare(name, wanted.get()) == 0
+}
+
+/// `tp_traverse`. What the frames of a suspended greenlet own is not visited: to the collector those are references from
+/// outside, which keep what they refer to.
+pub(crate) unsafe extern "C" fn traverse(
+    this: *mut PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
+    let object: *mut PyGreenlet = this.cast();
+    let each = |owned: *mut PyObject| if owned.is_null() { 0 } else { visit(owned, arg) };
+    let mut stop = each((*object).dict);
+    if stop != 0 || (*object).greenlet.is_null() {
+        return stop;
+    }
+    let greenlet = behind(object);
+    let main = if greenlet.is_main { ptr::null_mut() } else { greenlet.main.get() };
+    for owned in [greenlet.parent.get().cast(), main.cast(), greenlet.run.get()] {
+        stop = each(owned);
+        if stop != 0 {
+            return stop;
+        }
+    }
+    shim::gl_state_traverse(greenlet.state.as_ptr(), visit, arg)
+}
+
+/// `tp_clear`.
+pub(crate) unsafe extern "C" fn clear(this: *mut PyObject) -> c_int {
+    let object: *mut PyGreenlet = this.cast();
+    let greenlet = behind(object);
+    // It did not end when it was finalized, so somebody may still switch to it.
+    if greenlet.is_active() {
+        return 0;
+    }
+    clear_place(&raw mut (*object).dict);
+    drop_owned(greenlet);
+    0
+}
+
+unsafe fn clear_place(place: *mut *mut PyObject) {
+    ffi::Py_XDECREF(ptr::replace(place, ptr::null_mut()));
+}
+
+/// Lets go of what one owns that will not run.
+unsafe fn drop_owned(greenlet: &Greenlet) {
+    if !greenlet.is_main {
+        let main = greenlet.main.replace(ptr::null_mut());
+        if !main.is_null() && greenlet.phase.get() != Phase::Dead {
+            greenlet.phase.set(Phase::Dead);
+        }
+        ffi::Py_XDECREF(main.cast());
+    }
+    ffi::Py_XDECREF(greenlet.parent.replace(ptr::null_mut()).cast());
+    ffi::Py_XDECREF(greenlet.run.replace(ptr::null_mut()));
+    shim::gl_state_drop(greenlet.state.as_ptr());
+}
+
+/// `tp_finalize`: nobody refers to it any more. If it is suspended, it gets a chance to clean up.
+pub(crate) unsafe extern "C" fn finalize(this: *mut PyObject) {
+    let object: *mut PyGreenlet = this.cast();
+    let greenlet = behind(object);
+    if greenlet.is_main || greenlet.phase.get() != Phase::Suspended {
+        return;
+    }
+    let owner = greenlet.thread();
+    if owner.is_none() || shim::gl_is_finalizing() != 0 {
+        return abandon(greenlet);
+    }
+    let Some(owner) = owner else { return };
+    if !Thread::known().is_some_and(|thread| ptr::eq(thread, owner)) {
+        owner.drop_later(new_reference(this).cast());
+        return shim::gl_forget_finalized(this);
+    }
+    let error = SavedError::take();
+    kill(owner, object, c"Killing the greenlet because all references have vanished.");
+    if greenlet.phase.get() == Phase::Suspended {
+        // The one reference is the collector's, or that of `dealloc`, which goes when this returns.
+        if ffi::Py_REFCNT(this) == 1 {
+            complain(this);
+            ffi::Py_INCREF(this);
+        }
+        shim::gl_forget_finalized(this);
+    }
+    error.restore();
+}
+
+/// Throws GreenletExit into a suspended greenlet, as a child of the current one.
+unsafe fn kill(thread: &Thread, object: *mut PyGreenlet, why: &CStr) {
+    let greenlet = behind(object);
+    let current = thread.current.get();
+    let parent = greenlet.parent.replace(new_reference(current.cast()).cast());
+    ffi::PyErr_SetString(GREENLET_EXIT.get(), why.as_ptr());
+    let result = switch_with(object, Payload::Error);
+    if result.is_null() {
+        ffi::PyErr_WriteUnraisable(object.cast());
+    } else {
+        ffi::Py_DECREF(result);
+    }
+    let current = greenlet.parent.replace(parent);
+    ffi::Py_XDECREF(current.cast());
+}
+
+/// Says on stderr that a greenlet has outlived its end.
+unsafe fn complain(this: *mut PyObject) {
+    let stderr = ffi::PySys_GetObject(c"stderr".as_ptr());
+    if stderr.is_null() {
+        return;
+    }
+    ffi::Py_INCREF(stderr);
+    ffi::PyFile_WriteString(c"GreenletExit did not kill ".as_ptr(), stderr);
+    ffi::PyFile_WriteObject(this, stderr, 0);
+    ffi::PyFile_WriteString(c"\n".as_ptr(), stderr);
+    ffi::Py_DECREF(stderr);
+    ffi::PyErr_Clear();
+}
+
+/// Makes a suspended greenlet look dead, without running it.
+pub(crate) unsafe fn abandon(greenlet: &Greenlet) {
+    if greenlet.phase.get() != Phase::Suspended || greenlet.is_main {
+        return;
+    }
+    let gone = greenlet.thread().is_none();
+    let here = greenlet.thread().is_some_and(|owner| Thread::known().is_some_and(|t| ptr::eq(t, owner)));
+    greenlet.phase.set(Phase::Dead);
+    // While the interpreter is torn down a thread may still be in there, and all memory goes soon.
+    if here || gone && shim::gl_is_finalizing() == 0 {
+        greenlet.header().abandon();
+        shim::gl_state_drop(greenlet.state.as_ptr());
+    }
+}
+
+/// Ends a suspended greenlet that is about to be freed. `false`: it was revived.
+unsafe fn end_before_freeing(this: *mut PyObject) -> bool {
+    let greenlet = behind(this.cast());
+    if greenlet.is_main || greenlet.phase.get() != Phase::Suspended {
+        return true;
+    }
+    // It may have been revived before, and be suspended again.
+    shim::gl_forget_finalized(this);
+    if ffi::PyObject_CallFinalizerFromDealloc(this) == 0 {
+        return true;
+    }
+    let class = ffi::Py_TYPE(this);
+    if (*class).tp_flags & ffi::Py_TPFLAGS_HEAPTYPE != 0 {
+        // Called by the `dealloc` of a derived class, which gives up the object's reference to its class when this returns.
+        ffi::Py_INCREF(class.cast());
+    }
+    false
+}
+
+/// `tp_dealloc`.
+pub(crate) unsafe extern "C" fn dealloc(this: *mut PyObject) {
+    let object: *mut PyGreenlet = this.cast();
+    if !(*object).greenlet.is_null() && !end_before_freeing(this) {
+        return;
+    }
+    ffi::PyObject_GC_UnTrack(this.cast());
+    if !(*object).weakrefs.is_null() {
+        ffi::PyObject_ClearWeakRefs(this);
+    }
+    clear_place(&raw mut (*object).dict);
+    if !(*object).greenlet.is_null() {
+        let greenlet = behind(object);
+        abandon(greenlet);
+        drop_owned(greenlet);
+        if greenlet.is_main {
+            MAIN_GREENLETS.fetch_sub(1, Ordering::Relaxed);
+        }
+        drop(Box::from_raw(ptr::replace(&raw mut (*object).greenlet, ptr::null_mut())));
+    }
+    if let Some(free) = (*ffi::Py_TYPE(this)).tp_free {
+        free(this.cast());
+    }
+}
+
+/// The thread state of `thread` is being cleared: by its own thread, which ends, or by another one when the interpreter
+/// ends or has forked. Frees it.
+pub(crate) unsafe fn end_thread(thread: *mut Thread) {
+    let error = SavedError::take();
+    {
+        let thread = &*thread;
+        let known = Thread::known().is_some_and(|known| ptr::eq(known, thread));
+        let finalizing = shim::gl_is_finalizing() != 0;
+        let own = known && libc::pthread_equal(thread.os_thread, libc::pthread_self()) != 0;
+        if own && !finalizing {
+            thread.end_dropped();
+        }
+        if known {
+            shim::gl_thread_set(ptr::null_mut());
+        }
+        behind(thread.main).thread.set(ptr::null());
+        behind(thread.main).phase.set(Phase::Dead);
+        if !finalizing {
+            for header in thread.core.suspended() {
+                header.as_ref().detach();
+            }
+        }
+        for dropped in thread.take_dropped() {
+            ffi::Py_DECREF(dropped.cast());
+        }
+        ffi::Py_XDECREF(thread.replace_tracer(ptr::null_mut()));
+        ffi::Py_DECREF(thread.current.get().cast());
+        ffi::Py_DECREF(thread.main.cast());
+    }
+    drop(Box::from_raw(thread));
+    error.restore();
+}
