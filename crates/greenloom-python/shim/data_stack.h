@@ -18,6 +18,19 @@ static inline PyObject **gl_data_stack_top(_PyStackChunk *chunk)
     return &chunk->data[1];
 }
 
+/* New reference to the innermost frame of the coroutine that `ts` describes, or NULL. It need not be a thread's: this looks
+ * at nothing but the frames, so the running thread's state stays as it is. */
+static inline PyFrameObject *gl_data_stack_frame(PyThreadState *ts)
+{
+    /* In 3.11 making the frame object may collect garbage, which might end the very coroutine. */
+    int collecting = PY_VERSION_HEX < 0x030C0000 && PyGC_Disable();
+    PyFrameObject *frame = PyThreadState_GetFrame(ts);
+    if (collecting) {
+        PyGC_Enable();
+    }
+    return frame;
+}
+
 static inline PyObject **gl_data_stack_limit(_PyStackChunk *chunk)
 {
     return (PyObject **)((char *)chunk + chunk->size);

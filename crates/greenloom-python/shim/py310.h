@@ -1,4 +1,5 @@
 /* CPython 3.10: frames are heap objects, and a CFrame on the C stack of each evaluation says whether tracing is on. */
+#include "frameobject.h"
 
 struct gl_fields {
     PyFrameObject *frame;
@@ -36,11 +37,28 @@ static inline void gl_fields_begin(struct gl_fields *f, PyThreadState *ts, const
     f->cframe = &f->root;
 }
 
-static inline PyFrameObject *gl_fields_frame(struct gl_fields *f, PyThreadState *ts)
+static inline PyFrameObject *gl_fields_frame(struct gl_fields *f)
 {
-    (void)ts;
     Py_XINCREF(f->frame);
     return f->frame;
+}
+
+static inline int gl_fields_release(struct gl_fields *f)
+{
+    PyFrameObject *frame = f->frame;
+    f->frame = NULL;
+    Py_XINCREF(frame);
+    while (frame != NULL) {
+        PyFrameObject *back = frame->f_back;
+        Py_XINCREF(back);
+        if (frame->f_gen == NULL) {
+            /* The reference of the C function that called it. */
+            Py_DECREF(frame);
+        }
+        Py_DECREF(frame);
+        frame = back;
+    }
+    return 1;
 }
 
 static inline int gl_trash_nesting(PyThreadState *ts)

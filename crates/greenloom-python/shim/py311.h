@@ -1,6 +1,10 @@
 /* CPython 3.11: frames lie on the data stack; the CFrame on the C stack points to the innermost one. */
 #include "data_stack.h"
 
+#define GL_CODE(frame) ((frame)->f_code)
+#define GL_FUNCTION(frame) ((frame)->f_func)
+#include "frames.h"
+
 struct gl_fields {
     _PyCFrame *cframe;
     /* Under the CFrames that live on the coroutine's stack. */
@@ -47,18 +51,14 @@ static inline void gl_fields_begin(struct gl_fields *f, PyThreadState *ts, const
     f->cframe = &f->root;
 }
 
-static inline PyFrameObject *gl_fields_frame(struct gl_fields *f, PyThreadState *ts)
+static inline PyFrameObject *gl_fields_frame(struct gl_fields *f)
 {
-    /* Making the frame object may collect garbage, and that would run with the wrong frames. */
-    int collecting = PyGC_Disable();
-    _PyCFrame *running = ts->cframe;
-    ts->cframe = f->cframe;
-    PyFrameObject *frame = PyThreadState_GetFrame(ts);
-    ts->cframe = running;
-    if (collecting) {
-        PyGC_Enable();
-    }
-    return frame;
+    return gl_data_stack_frame(&(PyThreadState){.cframe = f->cframe});
+}
+
+static inline int gl_fields_release(struct gl_fields *f)
+{
+    return gl_frames_release(f->cframe->current_frame);
 }
 
 static inline int gl_trash_nesting(PyThreadState *ts)

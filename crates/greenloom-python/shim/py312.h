@@ -2,6 +2,10 @@
 #include "data_stack.h"
 #include "c_recursion.h"
 
+#define GL_CODE(frame) ((frame)->f_code)
+#define GL_FUNCTION(frame) ((frame)->f_funcobj)
+#include "frames.h"
+
 struct gl_fields {
     _PyCFrame *cframe;
     /* Under the CFrames that live on the coroutine's stack. */
@@ -43,20 +47,20 @@ static inline void gl_fields_begin(struct gl_fields *f, PyThreadState *ts, const
     f->top = gl_data_stack_top(f->chunk);
     f->limit = gl_data_stack_limit(f->chunk);
     f->depth = ts->py_recursion_limit - ts->py_recursion_remaining;
-    f->c_recursion_remaining = gl_c_recursion(room, C_RECURSION_LIMIT);
+    f->c_recursion_remaining = gl_c_recursion(room);
     f->root.current_frame = NULL;
     f->root.previous = &ts->root_cframe;
     f->cframe = &f->root;
 }
 
-static inline PyFrameObject *gl_fields_frame(struct gl_fields *f, PyThreadState *ts)
+static inline PyFrameObject *gl_fields_frame(struct gl_fields *f)
 {
-    /* Garbage is collected between instructions only, so nothing else runs here. */
-    _PyCFrame *running = ts->cframe;
-    ts->cframe = f->cframe;
-    PyFrameObject *frame = PyThreadState_GetFrame(ts);
-    ts->cframe = running;
-    return frame;
+    return gl_data_stack_frame(&(PyThreadState){.cframe = f->cframe});
+}
+
+static inline int gl_fields_release(struct gl_fields *f)
+{
+    return gl_frames_release(f->cframe->current_frame);
 }
 
 static inline int gl_trash_nesting(PyThreadState *ts)

@@ -2,13 +2,15 @@
 #include "data_stack.h"
 #include "c_recursion.h"
 
+#define GL_CODE(frame) ((frame)->f_executable)
+#define GL_FUNCTION(frame) ((frame)->f_funcobj)
+#include "frames.h"
+
 struct gl_fields {
     struct _PyInterpreterFrame *current_frame;
     _PyStackChunk *chunk;
     PyObject **top;
     PyObject **limit;
-    /* Objects whose deallocation was put off because it nested too deep. */
-    PyObject *delete_later;
     /* Of the innermost critical section, in a free-threaded build. */
     uintptr_t critical_section;
     /* Calls under way: what remains of the limit follows `sys.setrecursionlimit`, this does not. */
@@ -22,7 +24,6 @@ static inline void gl_fields_save(struct gl_fields *f, PyThreadState *ts)
     f->chunk = ts->datastack_chunk;
     f->top = ts->datastack_top;
     f->limit = ts->datastack_limit;
-    f->delete_later = ts->delete_later;
     f->critical_section = ts->critical_section;
     f->depth = ts->py_recursion_limit - ts->py_recursion_remaining;
     f->c_recursion_remaining = ts->c_recursion_remaining;
@@ -34,7 +35,6 @@ static inline void gl_fields_load(struct gl_fields *f, PyThreadState *ts)
     ts->datastack_chunk = f->chunk;
     ts->datastack_top = f->top;
     ts->datastack_limit = f->limit;
-    ts->delete_later = f->delete_later;
     ts->critical_section = f->critical_section;
     ts->py_recursion_remaining = ts->py_recursion_limit - f->depth;
     ts->c_recursion_remaining = f->c_recursion_remaining;
@@ -46,17 +46,17 @@ static inline void gl_fields_begin(struct gl_fields *f, PyThreadState *ts, const
     f->top = gl_data_stack_top(f->chunk);
     f->limit = gl_data_stack_limit(f->chunk);
     f->depth = ts->py_recursion_limit - ts->py_recursion_remaining;
-    f->c_recursion_remaining = gl_c_recursion(room, Py_C_RECURSION_LIMIT);
+    f->c_recursion_remaining = gl_c_recursion(room);
 }
 
-static inline PyFrameObject *gl_fields_frame(struct gl_fields *f, PyThreadState *ts)
+static inline PyFrameObject *gl_fields_frame(struct gl_fields *f)
 {
-    /* Garbage is collected between instructions only, so nothing else runs here. */
-    struct _PyInterpreterFrame *running = ts->current_frame;
-    ts->current_frame = f->current_frame;
-    PyFrameObject *frame = PyThreadState_GetFrame(ts);
-    ts->current_frame = running;
-    return frame;
+    return gl_data_stack_frame(&(PyThreadState){.current_frame = f->current_frame});
+}
+
+static inline int gl_fields_release(struct gl_fields *f)
+{
+    return gl_frames_release(f->current_frame);
 }
 
 static inline int gl_trash_nesting(PyThreadState *ts)

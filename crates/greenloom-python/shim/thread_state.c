@@ -30,6 +30,15 @@ struct gl_state {
 
 _Static_assert(sizeof(gl_state) <= GL_STATE_WORDS * sizeof(void *), "GL_STATE_WORDS is too small");
 
+const char *gl_unsupported(void)
+{
+#if PY_VERSION_HEX >= 0x030E0000
+    return gl_find_missing();
+#else
+    return NULL;
+#endif
+}
+
 void gl_state_begin(gl_state *state, PyThreadState *ts, void *room, size_t room_size, size_t stack_size)
 {
     struct gl_room at = {room, room_size, stack_size};
@@ -56,9 +65,9 @@ PyObject **gl_state_context(gl_state *state)
     return &state->context;
 }
 
-PyObject *gl_state_frame(gl_state *state, PyThreadState *ts)
+PyObject *gl_state_frame(gl_state *state)
 {
-    return (PyObject *)gl_fields_frame(&state->fields, ts);
+    return (PyObject *)gl_fields_frame(&state->fields);
 }
 
 int gl_state_traverse(gl_state *state, visitproc visit, void *arg)
@@ -80,6 +89,11 @@ void gl_state_drop(gl_state *state)
     Py_CLEAR(state->exc_root.exc_traceback);
 #endif
     Py_CLEAR(state->exc_root.exc_value);
+}
+
+int gl_state_release_frames(gl_state *state)
+{
+    return gl_fields_release(&state->fields);
 }
 
 PyObject *gl_running_context(PyThreadState *ts)

@@ -11,7 +11,8 @@
  *   gl_fields_save(f, ts)    from the thread state, when leaving
  *   gl_fields_load(f, ts)    into the thread state, when entering
  *   gl_fields_begin(f, ts, room)   for a coroutine that has not run: as deep in Python as the running one, no frames
- *   gl_fields_frame(f, ts)   new reference to the innermost frame, or NULL without an exception
+ *   gl_fields_frame(f)       new reference to the innermost frame, or NULL without an exception
+ *   gl_fields_release(f)     lets go of what the frames own; 0 if they must stay in memory as they are
  *   gl_trash_nesting(ts)     how many deallocations are nested, for the tests of the original
  *
  * Pointers to these fields stay valid while a coroutine lives: neither they nor the stack ever move.
@@ -26,7 +27,7 @@
 #include <stddef.h>
 
 /* Words of memory for a gl_state; src/shim.rs has the same number. */
-#define GL_STATE_WORDS 24
+#define GL_STATE_WORDS 14
 
 /* Memory at the top of a coroutine's stack, lowest address first. */
 struct gl_room {
@@ -37,6 +38,9 @@ struct gl_room {
 };
 
 typedef struct gl_state gl_state;
+
+/* Why this interpreter cannot be worked with, or NULL. To be called before all else. */
+const char *gl_unsupported(void);
 
 /* Makes the state of a coroutine that has not run, from zeros. */
 void gl_state_begin(gl_state *state, PyThreadState *ts, void *room, size_t room_size, size_t stack_size);
@@ -49,13 +53,17 @@ void gl_state_swap(gl_state *leaving, gl_state *entering, PyThreadState *ts);
 PyObject **gl_state_context(gl_state *state);
 
 /* New reference to the innermost Python frame of a coroutine that is not running, or NULL without an exception. */
-PyObject *gl_state_frame(gl_state *state, PyThreadState *ts);
+PyObject *gl_state_frame(gl_state *state);
 
 /* What the state owns. */
 int gl_state_traverse(gl_state *state, visitproc visit, void *arg);
 
-/* Lets go of it, for a coroutine that will not run again. */
+/* Lets go of it. */
 void gl_state_drop(gl_state *state);
+
+/* Lets go of what the frames of a suspended coroutine own that will not run again. Returns 0 if the frames must stay in
+ * memory, because somebody looks at them. */
+int gl_state_release_frames(gl_state *state);
 
 /* The context of the running coroutine: new reference or NULL; and setting it, which steals. */
 PyObject *gl_running_context(PyThreadState *ts);

@@ -122,7 +122,7 @@ unsafe extern "C" fn get_frame(this: *mut PyObject, _: *mut c_void) -> *mut PyOb
     if greenlet.phase.get() != Phase::Suspended {
         return or_none(ptr::null_mut());
     }
-    let frame = shim::gl_state_frame(greenlet.state.as_ptr(), ffi::PyThreadState_Get());
+    let frame = shim::gl_state_frame(greenlet.state.as_ptr());
     if frame.is_null() { or_none(frame) } else { frame }
 }
 

@@ -226,18 +226,18 @@ unsafe fn complain(this: *mut PyObject) {
     ffi::PyErr_Clear();
 }
 
-/// Makes a suspended greenlet look dead, without running it.
+/// Makes a suspended greenlet that can never run again dead, without running it.
 pub(crate) unsafe fn abandon(greenlet: &Greenlet) {
     if greenlet.phase.get() != Phase::Suspended || greenlet.is_main {
         return;
     }
-    let gone = greenlet.thread().is_none();
-    let here = greenlet.thread().is_some_and(|owner| Thread::known().is_some_and(|t| ptr::eq(t, owner)));
     greenlet.phase.set(Phase::Dead);
-    // While the interpreter is torn down a thread may still be in there, and all memory goes soon.
-    if here || gone && shim::gl_is_finalizing() == 0 {
-        greenlet.header().abandon();
-        shim::gl_state_drop(greenlet.state.as_ptr());
+    // When the interpreter is torn down all memory goes soon, and what its frames refer to may be gone already.
+    if shim::gl_is_finalizing() == 0 {
+        let error = SavedError::take();
+        let unseen = shim::gl_state_release_frames(greenlet.state.as_ptr()) != 0;
+        error.restore();
+        greenlet.header().abandon(unseen);
     }
 }
 

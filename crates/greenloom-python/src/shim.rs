@@ -6,7 +6,7 @@ use std::ffi::{c_char, c_int, c_void};
 use std::mem::MaybeUninit;
 
 /// `GL_STATE_WORDS`; the C side refuses to compile if it is too small.
-const WORDS: usize = 24;
+const WORDS: usize = 14;
 
 /// What CPython knows of a coroutine that is not running. Made by [`gl_state_begin`], or by the first swap away from
 /// it; before that it is not to be read.
@@ -26,6 +26,7 @@ impl State {
 }
 
 unsafe extern "C" {
+    pub(crate) fn gl_unsupported() -> *const c_char;
     pub(crate) fn gl_state_begin(
         state: *mut State,
         tstate: *mut PyThreadState,
@@ -35,9 +36,10 @@ unsafe extern "C" {
     );
     pub(crate) fn gl_state_swap(leaving: *mut State, entering: *mut State, tstate: *mut PyThreadState);
     pub(crate) fn gl_state_context(state: *mut State) -> *mut *mut PyObject;
-    pub(crate) fn gl_state_frame(state: *mut State, tstate: *mut PyThreadState) -> *mut PyObject;
+    pub(crate) fn gl_state_frame(state: *mut State) -> *mut PyObject;
     pub(crate) fn gl_state_traverse(state: *mut State, visit: visitproc, arg: *mut c_void) -> c_int;
     pub(crate) fn gl_state_drop(state: *mut State);
+    pub(crate) fn gl_state_release_frames(state: *mut State) -> c_int;
     pub(crate) fn gl_running_context(tstate: *mut PyThreadState) -> *mut PyObject;
     pub(crate) fn gl_set_running_context(tstate: *mut PyThreadState, context: *mut PyObject);
     pub(crate) fn gl_nested_deallocations(tstate: *mut PyThreadState) -> c_int;

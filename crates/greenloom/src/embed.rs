@@ -147,20 +147,23 @@ impl Embedded {
     }
 
     /// Takes the stack away from a suspended coroutine, or from one that was detached. What its frames own is leaked: this is
-    /// for when nothing can run any more to unwind them.
+    /// for when nothing can run any more to unwind them. Unless it may be `reused`, the stack stays as it is for ever.
     ///
     /// # Safety
     /// It will not be switched to. Called on its thread, or after [`Embedded::detach`].
-    pub unsafe fn abandon(&self) {
+    pub unsafe fn abandon(&self, reused: bool) {
         let co = &self.0;
         let detached = co.state.get() == State::Done;
         let Some(stack) = co.stack.take() else { return };
-        if detached {
-            return stack::give_back(stack);
+        if !detached {
+            // SAFETY: its thread's hub still knows it.
+            unsafe { self.detach() };
         }
-        // SAFETY: its thread's hub still knows it.
-        unsafe { self.detach() };
-        co.hub().pool().give(stack);
+        match (reused, detached) {
+            (true, true) => stack::give_back(stack),
+            (true, false) => co.hub().pool().give(stack),
+            (false, _) => std::mem::forget(stack),
+        }
     }
 
     /// Whether it has run to its end or was abandoned.
