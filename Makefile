@@ -1,22 +1,41 @@
 # Two commands do everything: `make demo` shows it, `make test` proves it. The rest is for those who work on it.
 #
-# Needs Rust 1.88 or newer and a C compiler. Each target says what it is missing.
+# Needs Rust 1.88 or newer, a C compiler, and CPython 3.10 or newer with its headers. Each target says what it is missing.
 
 CARGO ?= cargo
+# The Python that the package is built for: `make python PYTHON=python3.12`.
+PYTHON ?= python3
+VENV ?= .venv
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-many test-threads lint fmt docs bench bench-quick asan tsan loom abort miri aarch64 check-all clean
+.PHONY: help demo python test test-rust test-python test-all-pythons test-many test-threads conformance lint fmt docs \
+	bench bench-rust bench-python bench-quick asan tsan loom abort miri aarch64 check-all clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: ## Build and run the tour, then the crawler on its built-in site
+demo: python ## Build and run the tour, the crawler on its built-in site, and Python programs written for greenlet
 	$(CARGO) run --release -p greenloom-cli -- demo
 	$(CARGO) run --release -p greenloom-cli -- crawl
+	ci/demo-python.sh $(VENV)/bin/python
 
-test: ## Build and pass every test
-	$(CARGO) build --workspace --all-targets
-	$(CARGO) test --workspace
+python: ## Make .venv with the Python package in it, for development
+	ci/python.sh $(PYTHON) $(VENV)
+
+test: test-rust test-python ## Build and pass every test
+
+test-rust: ## The tests of the crates
+	$(CARGO) build --all-targets
+	$(CARGO) test
 	$(MAKE) --no-print-directory test-threads
+
+test-python: python ## The tests of the Python package
+	$(VENV)/bin/python -m pytest -q tests/python benches/python
+
+test-all-pythons: ## The tests of the Python package on every CPython from 3.10 on that is found
+	ci/all-pythons.sh
+
+conformance: ## The unchanged tests of greenlet against greenloom, on every CPython from 3.10 on that is found
+	ci/conformance.sh
 
 test-many: ## Ten million spawns and a million parked tasks in a release build (needs 5 GB of memory)
 	GREENLOOM_TEST_SPAWNS=10000000 GREENLOOM_TEST_PARKED=1000000 \
@@ -25,24 +44,34 @@ test-many: ## Ten million spawns and a million parked tasks in a release build (
 test-threads: ## The core's tests with coroutines stood in for by OS threads, as the sanitizers and Miri run them
 	ci/threads.sh
 
-lint: ## Formatting, clippy, docs: warnings are errors
+lint: python ## Formatting, clippy, ruff, mypy, docs: warnings are errors
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	PYO3_PYTHON=$(abspath $(VENV))/bin/python $(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
 	ci/lint.sh
 
-fmt: ## Format the sources
+fmt: python ## Format the sources
 	$(CARGO) fmt --all
+	$(VENV)/bin/ruff format
 
 docs: ## Build the API documentation into target/doc
 	$(CARGO) doc --workspace --no-deps
 	@echo "target/doc/greenloom/index.html"
 
-bench: ## Run every benchmark beside its peers and write the table and plots (about 6 minutes)
+bench: bench-rust bench-python ## Run every benchmark beside its peers and write the tables (about 10 minutes)
+
+bench-rust: ## The crate beside its peers, with plots (about 6 minutes)
 	$(CARGO) run --release --manifest-path benches/Cargo.toml -- --out benches/results
 
-bench-quick: ## The same with fewer rounds (about 90 s)
+bench-python: python ## greenloom.greenlet beside greenlet (about 3 minutes)
+	$(PYTHON) benches/python/run.py --ours-venv $(VENV) --out benches/results/python
+
+bench-quick: python ## Both with fewer rounds (about 2 minutes)
 	$(CARGO) run --release --manifest-path benches/Cargo.toml -- --quick --out benches/results
+	$(PYTHON) benches/python/run.py --quick --ours-venv $(VENV) --out benches/results/python
 
 asan: ## The tests under AddressSanitizer (nightly)
 	ci/asan.sh
@@ -62,7 +91,7 @@ miri: ## Everything above the switch under Miri (nightly with the miri component
 aarch64: ## The aarch64 switch under qemu-user (Debian: gcc-aarch64-linux-gnu qemu-user libc6-dev-arm64-cross)
 	ci/aarch64.sh
 
-check-all: lint test test-many loom tsan asan abort aarch64 miri ## All of the above
+check-all: lint test test-all-pythons conformance test-many loom tsan asan abort aarch64 miri ## All of the above
 
 clean: ## Remove what was built
 	$(CARGO) clean

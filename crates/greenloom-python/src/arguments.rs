@@ -41,8 +41,7 @@ impl Payload {
         }
         let dict = ffi::PyDict_New();
         for index in 0..keywords {
-            let (name, value) =
-                (ffi::PyTuple_GET_ITEM(names, index as isize), *args.add(positional + index));
+            let (name, value) = (ffi::PyTuple_GET_ITEM(names, index as isize), *args.add(positional + index));
             if dict.is_null() || ffi::PyDict_SetItem(dict, name, value) != 0 {
                 ffi::Py_DECREF(tuple);
                 ffi::Py_XDECREF(dict);

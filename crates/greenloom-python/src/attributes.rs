@@ -24,9 +24,19 @@ pub(crate) static GETSET: Table<[ffi::PyGetSetDef; 8]> = Table::new([
     attribute(c"run", get_run, Some(set_run), c"What to call at the first switch; gone once it has begun."),
     attribute(c"parent", get_parent, Some(set_parent), c"Who goes on when it ends."),
     attribute(c"gr_frame", get_frame, None, c"Its innermost frame while it is suspended, else None."),
-    attribute(c"gr_context", get_context, Some(set_context), c"Its contextvars.Context, or None for an empty one."),
+    attribute(
+        c"gr_context",
+        get_context,
+        Some(set_context),
+        c"Its contextvars.Context, or None for an empty one.",
+    ),
     attribute(c"dead", get_dead, None, c"Whether it has ended."),
-    attribute(c"_stack_saved", get_stack_saved, None, c"Bytes of stack that were copied: always 0, as none are."),
+    attribute(
+        c"_stack_saved",
+        get_stack_saved,
+        None,
+        c"Bytes of stack that were copied: always 0, as none are.",
+    ),
     // SAFETY: a row of zeros ends the table.
     unsafe { std::mem::zeroed() },
 ]);
@@ -83,7 +93,11 @@ unsafe extern "C" fn get_parent(this: *mut PyObject, _: *mut c_void) -> *mut PyO
     or_none(of(this).parent.get().cast())
 }
 
-pub(crate) unsafe extern "C" fn set_parent(this: *mut PyObject, value: *mut PyObject, _: *mut c_void) -> c_int {
+pub(crate) unsafe extern "C" fn set_parent(
+    this: *mut PyObject,
+    value: *mut PyObject,
+    _: *mut c_void,
+) -> c_int {
     let greenlet = of(this);
     if value.is_null() {
         return fail(ffi::PyExc_AttributeError, c"can't delete attribute");
@@ -166,10 +180,7 @@ unsafe extern "C" fn set_context(this: *mut PyObject, value: *mut PyObject, _: *
         let message = c"greenlet context must be a contextvars.Context or None";
         return fail(ffi::PyExc_TypeError, message);
     }
-    let here = runs_here(
-        greenlet,
-        c"cannot set context of a greenlet that is running in a different thread",
-    );
+    let here = runs_here(greenlet, c"cannot set context of a greenlet that is running in a different thread");
     ffi::Py_XINCREF(context);
     match here {
         None => {
@@ -224,7 +235,8 @@ pub(crate) unsafe extern "C" fn repr(this: *mut PyObject) -> *mut PyObject {
         let format = c"<%s object at %p (otid=%p) %sdead>";
         return ffi::PyUnicode_FromFormat(format.as_ptr(), name, this, thread, exited.as_ptr());
     }
-    let current = Thread::get().is_some_and(|thread| ptr::eq(thread.current.get(), this.cast::<PyGreenlet>()));
+    let current =
+        Thread::get().is_some_and(|thread| ptr::eq(thread.current.get(), this.cast::<PyGreenlet>()));
     ffi::PyErr_Clear();
     let begun = greenlet.phase.get() != Phase::Unstarted;
     ffi::PyUnicode_FromFormat(

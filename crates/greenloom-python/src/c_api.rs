@@ -78,7 +78,11 @@ unsafe extern "C" fn throw(
     if target.is_null() { ptr::null_mut() } else { throw_into(target, kind, value, traceback) }
 }
 
-unsafe extern "C" fn switch(this: *mut PyObject, args: *mut PyObject, kwargs: *mut PyObject) -> *mut PyObject {
+unsafe extern "C" fn switch(
+    this: *mut PyObject,
+    args: *mut PyObject,
+    kwargs: *mut PyObject,
+) -> *mut PyObject {
     let target = greenlet(this);
     if target.is_null() {
         return ptr::null_mut();

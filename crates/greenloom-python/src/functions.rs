@@ -63,7 +63,8 @@ pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
         return false;
     }
     if cfg!(Py_3_13)
-        && ffi::PyObject_SetAttrString(module, c"get_tstate_trash_delete_nesting".as_ptr(), ptr::null_mut()) != 0
+        && ffi::PyObject_SetAttrString(module, c"get_tstate_trash_delete_nesting".as_ptr(), ptr::null_mut())
+            != 0
     {
         return false;
     }
@@ -144,7 +145,8 @@ unsafe extern "C" fn set_stack_size(_: *mut PyObject, bytes: *mut PyObject) -> *
         return ptr::null_mut();
     }
     if wanted < 1 || greenloom::set_default_stack_size((wanted as usize).max(LEAST_STACK)).is_err() {
-        let message = c"a stack of %zd bytes was asked for; it may have from 1 byte, which makes 64 KiB, to 64 MiB";
+        let message =
+            c"a stack of %zd bytes was asked for; it may have from 1 byte, which makes 64 KiB, to 64 MiB";
         return ffi::PyErr_Format(ffi::PyExc_ValueError, message.as_ptr(), wanted);
     }
     stack_size(ptr::null_mut(), ptr::null_mut())

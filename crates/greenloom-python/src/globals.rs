@@ -44,7 +44,8 @@ pub(crate) static NO_ARGUMENTS: Global = Global::new();
 /// Makes them, and adds the exceptions to the module.
 pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
     let interned = |text: &std::ffi::CStr| ffi::PyUnicode_InternFromString(text.as_ptr());
-    let exception = |name: &std::ffi::CStr, base| ffi::PyErr_NewException(name.as_ptr(), base, ptr::null_mut());
+    let exception =
+        |name: &std::ffi::CStr, base| ffi::PyErr_NewException(name.as_ptr(), base, ptr::null_mut());
     RUN.set(interned(c"run"))
         && PARENT.set(interned(c"parent"))
         && SWITCH.set(interned(c"switch"))

@@ -6,12 +6,12 @@
 //! and its stack is taken away.
 
 use crate::arguments::Payload;
+use crate::attributes;
 use crate::globals::{GREENLET_EXIT, NO_ARGUMENTS, PARENT, RUN, new_reference};
 use crate::object::{Greenlet, Phase, PyGreenlet, TYPE, behind};
 use crate::shim;
 use crate::switch::switch_with;
 use crate::thread::{MAIN_GREENLETS, SavedError, Thread};
-use crate::attributes;
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;

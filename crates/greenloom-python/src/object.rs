@@ -169,15 +169,10 @@ const DOC: &CStr = c"greenlet(run=None, parent=None)\n--\n\nA function that can 
 
 /// As CPython declares it. A thread that CPython ends may unwind through it, which that declaration does not say.
 // SAFETY: the two conventions differ in nothing else.
-const SWITCH: ffi::PyCFunctionFastWithKeywords = unsafe {
-    std::mem::transmute::<SwitchMethod, ffi::PyCFunctionFastWithKeywords>(switch::switch)
-};
-type SwitchMethod = unsafe extern "C-unwind" fn(
-    *mut PyObject,
-    *const *mut PyObject,
-    isize,
-    *mut PyObject,
-) -> *mut PyObject;
+const SWITCH: ffi::PyCFunctionFastWithKeywords =
+    unsafe { std::mem::transmute::<SwitchMethod, ffi::PyCFunctionFastWithKeywords>(switch::switch) };
+type SwitchMethod =
+    unsafe extern "C-unwind" fn(*mut PyObject, *const *mut PyObject, isize, *mut PyObject) -> *mut PyObject;
 
 static METHODS: Table<[ffi::PyMethodDef; 4]> = Table::new([
     ffi::PyMethodDef {

@@ -77,11 +77,7 @@ pub(crate) unsafe fn switch_with(target: *mut PyGreenlet, payload: Payload) -> *
 
 /// Finds who goes on when somebody switches to `target`: itself, or if it is dead the first of its parents that is not.
 /// Begins it if need be, and leaves what it is to get in the thread. Returns it owned; `None` with an exception.
-unsafe fn prepare(
-    thread: &Thread,
-    target: *mut PyGreenlet,
-    mut payload: Payload,
-) -> Option<*mut PyGreenlet> {
+unsafe fn prepare(thread: &Thread, target: *mut PyGreenlet, mut payload: Payload) -> Option<*mut PyGreenlet> {
     let mut goal: *mut PyGreenlet = new_reference(target.cast()).cast();
     loop {
         let greenlet = behind(goal);
@@ -92,7 +88,10 @@ unsafe fn prepare(
             Phase::Dead => {
                 let parent = greenlet.parent.get();
                 if parent.is_null() {
-                    ffi::PyErr_SetString(ERROR.get(), c"cannot switch to a garbage collected greenlet".as_ptr());
+                    ffi::PyErr_SetString(
+                        ERROR.get(),
+                        c"cannot switch to a garbage collected greenlet".as_ptr(),
+                    );
                     break;
                 }
                 ffi::Py_INCREF(parent.cast());
@@ -264,11 +263,7 @@ unsafe fn arrive(thread: &Thread) -> *mut PyObject {
 
 #[cold]
 #[inline(never)]
-unsafe fn arrive_slowly(
-    thread: &Thread,
-    origin: *mut PyGreenlet,
-    mut value: *mut PyObject,
-) -> *mut PyObject {
+unsafe fn arrive_slowly(thread: &Thread, origin: *mut PyGreenlet, mut value: *mut PyObject) -> *mut PyObject {
     if !trace::call(thread, origin, value.is_null()) && !value.is_null() {
         // The error of the trace function takes its place.
         ffi::Py_DECREF(value);

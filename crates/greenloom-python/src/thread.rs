@@ -202,7 +202,8 @@ impl SavedError {
     /// Takes the exception that is set, if one is.
     #[allow(deprecated, reason = "the pair that replaces it is not in 3.10 and 3.11")]
     pub(crate) unsafe fn take() -> SavedError {
-        let mut error = SavedError { kind: ptr::null_mut(), value: ptr::null_mut(), traceback: ptr::null_mut() };
+        let mut error =
+            SavedError { kind: ptr::null_mut(), value: ptr::null_mut(), traceback: ptr::null_mut() };
         ffi::PyErr_Fetch(&mut error.kind, &mut error.value, &mut error.traceback);
         error
     }

@@ -1,0 +1,121 @@
+"""How the rows are measured: the one thing every row's process does around its own work.
+
+A row builds what it needs and hands over a function that does a number of operations. It is run again and
+again in short runs, and the lower quartile of them is the sample: what is left out are the runs that
+something else on the machine interrupted. The sample is printed as one line of JSON.
+"""
+
+import argparse
+import gc
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+# greenlet or its drop-in. Both have types of their own, but which one it is turns out only in the child.
+Module = Any
+
+# CPU time that one short run should take at least: far above the clock's resolution, far below a time slice.
+RUN_NS = 3_000_000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the parent asked this process for."""
+
+    module: Module
+    # How long to measure, in nanoseconds of CPU time.
+    time_ns: int
+    # How many operations to do untimed, so that something outside counts them; None to measure.
+    operations: int | None
+    # How many greenlets, or how many levels: the row's own number, if it takes one.
+    number: int
+
+
+def ask(number: int = 0) -> Asked:
+    """Reads the command line of a row's process; `number` is the row's default for its own number."""
+    parser = argparse.ArgumentParser(description="One sample of a row, as a line of JSON.")
+    parser.add_argument("--module", default="greenlet", metavar="NAME", help="greenlet or greenloom.greenlet")
+    parser.add_argument("--millis", type=int, default=300, metavar="N", help="CPU time to measure for")
+    parser.add_argument("--operations", type=int, metavar="N", help="do so many operations, untimed")
+    parser.add_argument("--number", type=int, default=number, metavar="N", help="of greenlets, or of levels")
+    given = parser.parse_args()
+    module = importlib.import_module(given.module)
+    return Asked(module, given.millis * 1_000_000, given.operations, given.number)
+
+
+def timed(asked: Asked, run: Callable[[int], None], per_turn: int = 1) -> NoReturn:
+    """Measures `run(turns)`, a turn being `per_turn` operations, prints the sample and ends the process."""
+    if asked.operations is not None:
+        run(max(1, asked.operations // per_turn))
+        finish({})
+    turns = 1
+    while _once(run, turns)[0] < RUN_NS:
+        turns *= 2
+    runs: list[tuple[int, int]] = []
+    spent = 0
+    while spent < asked.time_ns or len(runs) < 5:
+        runs.append(_once(run, turns))
+        spent += runs[-1][0]
+    operations = turns * per_turn
+    finish(
+        {
+            "cpu_ns": _lower_quartile([cpu for cpu, _ in runs]) / operations,
+            "wall_ns": _lower_quartile([wall for _, wall in runs]) / operations,
+        }
+    )
+
+
+def finish(metrics: dict[str, float]) -> NoReturn:
+    """Prints the sample and ends the process at once, whatever is still suspended.
+
+    A suspended greenlet that Python drops is ended by an exception thrown into it. With a million of them
+    that takes longer than the row did, and it is not what any row measures.
+    """
+    metrics["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"metrics": metrics}))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def memory() -> dict[str, int]:
+    """Bytes of memory (`rss`) and of page tables (`page_tables`) that this process holds.
+
+    smaps_rollup walks the page tables and is exact; the counters of statm are brought up to date in batches.
+    """
+    return {
+        "rss": _kilobytes("/proc/self/smaps_rollup", "Rss:"),
+        "page_tables": _kilobytes("/proc/self/status", "VmPTE:"),
+    }
+
+
+def settle() -> None:
+    """Leaves the collector nothing to do that belongs to the set-up."""
+    gc.collect()
+    gc.freeze()
+
+
+def _once(run: Callable[[int], None], turns: int) -> tuple[int, int]:
+    """CPU and wall time of one run, in nanoseconds."""
+    wall = time.perf_counter_ns()
+    cpu = time.process_time_ns()
+    run(turns)
+    return time.process_time_ns() - cpu, time.perf_counter_ns() - wall
+
+
+def _lower_quartile(times: list[int]) -> float:
+    return float(sorted(times)[len(times) // 4])
+
+
+def _kilobytes(path: str, key: str) -> int:
+    with Path(path).open(encoding="ascii", errors="replace") as lines:
+        for line in lines:
+            if line.startswith(key):
+                return int(line.split()[1]) * 1024
+    raise RuntimeError(f"{path} has no {key}")

@@ -1,0 +1,178 @@
+"""The extension module: what ``greenlet._greenlet`` has, and the size of stacks.
+
+Its classes call themselves ``greenlet.greenlet``, ``greenlet.GreenletExit`` and ``greenlet.error``, as the
+originals do: programs print, pickle and compare these names.
+"""
+
+import sys
+from collections.abc import Callable
+from contextvars import Context
+from types import FrameType, TracebackType
+from typing import Any, Final, Literal, TypeAlias, overload
+
+_TraceEvent: TypeAlias = Literal["switch", "throw"]
+_TraceCallback: TypeAlias = Callable[[_TraceEvent, tuple[greenlet, greenlet]], object]
+
+__version__: Final[str]
+"""The version of greenloom: that of the Rust crate, for example ``0.1.0``."""
+
+CLOCKS_PER_SEC: Final[int]
+"""How many of the clocks of :func:`get_clocks_used_doing_optional_cleanup` make one second."""
+
+# What the original was built with. Always true here, as it has been there since 1.0.
+GREENLET_USE_CONTEXT_VARS: Final[int]
+GREENLET_USE_GC: Final[int]
+GREENLET_USE_STANDARD_THREADING: Final[int]
+GREENLET_USE_TRACING: Final[int]
+
+_C_API: Final[object]
+"""The capsule ``greenlet._C_API``: the C functions that ``PyGreenlet_Import`` of greenlet.h looks for."""
+
+class GreenletExit(BaseException):
+    """Ends the greenlet that it is thrown into; its parent's ``switch`` then returns the instance."""
+
+class error(Exception):
+    """A switch that cannot be: to another thread's greenlet, or before the base class was initialised."""
+
+class _Parent:
+    """The type of :attr:`greenlet.parent`: None can be read (a main greenlet has no parent), but not set."""
+
+    def __get__(self, instance: greenlet, owner: type[greenlet] | None = None, /) -> greenlet | None: ...
+    def __set__(self, instance: greenlet, value: greenlet, /) -> None: ...
+
+class greenlet:
+    """A coroutine with a stack of its own and a parent.
+
+    True while it is suspended or running: from its first switch until its end.
+    """
+
+    def __init__(self, run: Callable[..., Any] | None = None, parent: greenlet | None = None) -> None:
+        """Make a greenlet that will call ``run``; its parent is the current greenlet if none is given.
+
+        Its stack is reserved when it is first switched to, of the size that :func:`stack_size` then has.
+        """
+
+    def switch(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Go on in this greenlet, and return here with what is passed to the ``switch`` that comes back.
+
+        The first switch calls ``run`` with the arguments. A later one is what the greenlet's own ``switch``
+        returns: ``()`` for no argument, one argument as it is, several as a tuple, keywords as a dict, and
+        ``(args, kwargs)`` for both. Switching to a dead greenlet goes to its parent.
+
+        Raises :class:`error` if the greenlet belongs to another thread, :class:`MemoryError` if there is no
+        memory for a stack, and whatever ends this greenlet with an error if it is the caller's child.
+        """
+
+    @overload
+    def throw(
+        self,
+        typ: type[BaseException] = ...,
+        val: object = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> Any:
+        """Switch to this greenlet and raise there: GreenletExit if nothing is given, as ``raise`` would.
+
+        In one that has not started it is raised in the parent at once, and the greenlet is dead.
+        """
+
+    @overload
+    def throw(self, typ: BaseException, val: None = None, tb: TracebackType | None = None, /) -> Any: ...
+    def __bool__(self) -> bool: ...
+    @property
+    def dead(self) -> bool:
+        """Whether it has ended."""
+
+    @property
+    def run(self) -> Callable[..., Any]:
+        """What the greenlet calls.
+
+        Raises :class:`AttributeError` once it has started, to read it and to set it.
+        """
+
+    @run.setter
+    def run(self, value: Callable[..., Any], /) -> None: ...
+
+    # Where the greenlet's value or error goes when it ends. Setting it raises ValueError for a cycle and for
+    # a parent in another thread, TypeError for anything but a greenlet.
+    parent: _Parent
+
+    @property
+    def gr_frame(self) -> FrameType | None:
+        """The innermost frame of a suspended greenlet; None if it runs, has not started, or is dead."""
+
+    @property
+    def gr_context(self) -> Context | None:
+        """The context that its context variables live in; None if it has none of its own yet.
+
+        Setting it raises :class:`ValueError` in a greenlet that another thread runs, and
+        :class:`TypeError` for anything but a context or None.
+        """
+
+    @gr_context.setter
+    def gr_context(self, value: Context | None, /) -> None: ...
+    @property
+    def _stack_saved(self) -> int:
+        """Bytes of stack copied away: always 0, because stacks stay where they are."""
+
+    # The module's names once more, as the original has them.
+    GreenletExit: type[GreenletExit]
+    error: type[error]
+    @staticmethod
+    def getcurrent() -> greenlet: ...
+    @staticmethod
+    def gettrace() -> _TraceCallback | None: ...
+    @staticmethod
+    def settrace(callback: _TraceCallback | None, /) -> _TraceCallback | None: ...
+
+class UnswitchableGreenlet(greenlet):
+    """A greenlet whose switch can be told to fail. For tests only."""
+
+    force_switch_error: bool
+    force_slp_switch_error: bool
+
+def getcurrent() -> greenlet:
+    """Return the greenlet that runs now; a thread that has none yet gets its main greenlet."""
+
+def settrace(callback: _TraceCallback | None, /) -> _TraceCallback | None:
+    """Call ``callback(event, (origin, target))`` at every switch and throw of this thread, None for nothing.
+
+    Returns the function that was set before. An error in the callback unsets it and is raised in the target.
+    """
+
+def gettrace() -> _TraceCallback | None:
+    """Return the function that :func:`settrace` set in this thread, or None."""
+
+def enable_optional_cleanup(enabled: bool, /) -> None:
+    """Whether to look for greenlets that a finished thread leaked."""
+
+def get_clocks_used_doing_optional_cleanup() -> int | None:
+    """Return the processor time that looking for leaks has taken, in clocks; None if it is disabled."""
+
+def get_pending_cleanup_count() -> int:
+    """Return how many finished threads are still to be cleaned up after. For tests only."""
+
+def get_total_main_greenlets() -> int:
+    """Return how many threads have a main greenlet now. For tests only."""
+
+def set_thread_local(key: object, value: object, /) -> None:
+    """Put a value into the thread's own dictionary. For tests only."""
+
+if sys.version_info < (3, 13):
+    def get_tstate_trash_delete_nesting() -> int:
+        """Return how deep the thread is in nested deallocations. For tests only."""
+
+def stack_size() -> int:
+    """Return the size of the stacks that new greenlets get, in bytes.
+
+    It is what :func:`set_stack_size` or the environment variable ``GREENLOOM_STACK_SIZE`` (``64k``, ``1m``,
+    or a number of bytes) made it, and otherwise a size that fits the version of Python.
+    """
+
+def set_stack_size(bytes: int, /) -> int:
+    """Set the size of the stacks that greenlets get from now on, in bytes; return the size that it is now.
+
+    It is rounded up to a power of two. Stacks are reserved, not filled: a page counts when it is touched.
+
+    Raises :class:`ValueError` for less than 16 KiB and for more than 64 MiB.
+    """
