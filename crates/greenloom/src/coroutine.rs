@@ -85,8 +85,11 @@ pub(crate) struct VTable {
     /// Frees the block with whatever it still holds.
     pub(crate) free: unsafe fn(NonNull<Coroutine>),
     /// Writes an embedder's name for it; async-signal-safe.
-    pub(crate) describe: Option<fn(NonNull<Coroutine>, &mut [u8]) -> usize>,
+    pub(crate) describe: Option<Describe>,
 }
+
+/// Writes what users know a coroutine by; returns the length.
+type Describe = fn(NonNull<Coroutine>, &mut [u8]) -> usize;
 
 /// Why a coroutine ended without having run.
 pub(crate) enum Unstarted {

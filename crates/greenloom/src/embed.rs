@@ -162,7 +162,8 @@ impl Embedded {
         match (reused, detached) {
             (true, true) => stack::give_back(stack),
             (true, false) => co.hub().pool().give(stack),
-            (false, _) => std::mem::forget(stack),
+            // A stack that is not given back is lost.
+            (false, _) => {}
         }
     }
 

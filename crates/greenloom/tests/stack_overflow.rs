@@ -207,7 +207,7 @@ overflows!(
     &[],
     "greenlet \"parser\" (#12) overflowed its stack of 256 KiB",
     || {
-        extern "C-unwind" fn thread(_: *mut libc::c_void) -> *mut libc::c_void {
+        extern "C" fn thread(_: *mut libc::c_void) -> *mut libc::c_void {
             overflow::prepare_thread().unwrap();
             on_stack(&StackPool::new(), 256 << 10, too_deep);
             std::ptr::null_mut()
@@ -276,7 +276,7 @@ fn a_sigsegv_that_somebody_sent_kills() {
 #[test]
 fn an_earlier_handler_gets_other_faults() {
     let output = in_child("an_earlier_handler_gets_other_faults", &[], || {
-        extern "C-unwind" fn earlier(_: libc::c_int) {
+        extern "C" fn earlier(_: libc::c_int) {
             // SAFETY: ends the process, as a handler may.
             unsafe { libc::_exit(7) };
         }

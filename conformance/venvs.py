@@ -1,0 +1,148 @@
+"""The two environments of one Python: `original` and `ours`, equal but for who provides the tested package.
+
+The original is installed from the wheel that PyPI has for this Python. Its tests, with the extensions compiled for
+them, are taken out of that wheel unchanged and laid over what ours installed, so both run the very same files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from suites import Suite
+
+# A program that prints the version's first two numbers, which is what compiled packages depend on.
+SHORT = "import sysconfig; print(sysconfig.get_python_version())"
+
+
+class CannotMake(Exception):
+    """An environment could not be made; the message holds what pip or venv said."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A venv: its interpreter and the folder that packages lie in."""
+
+    python: Path
+    site: Path
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both environments of one Python."""
+
+    version: str
+    """The full version, as in 3.11.7."""
+    wheel: str
+    """The original's wheel and the start of its SHA-256."""
+    original: Environment
+    ours: Environment
+
+    @property
+    def short(self) -> str:
+        """The version's first two numbers."""
+        return ".".join(self.version.split(".")[:2])
+
+
+@dataclass(frozen=True)
+class Ours:
+    """Where our side comes from: what pip installs, and the venv that holds a greenloom built before."""
+
+    requirements: tuple[str, ...]
+    prefix: Path | None
+
+
+def make_pair(python: str, suite: Suite, ours: Ours, work: Path) -> Pair:
+    """Make or reuse both environments for `python` under `work`, and put ours' packages in anew."""
+    version = ask(Path(python), "import platform; print(platform.python_version())")
+    folder = work / ("py" + ".".join(version.split(".")[:2]))
+    folder.mkdir(parents=True, exist_ok=True)
+    wheel = fetch_wheel(python, suite, folder / "wheels")
+
+    deps = list(suite.needs)
+    original = make_venv(python, folder / "original", version, [*deps, str(wheel)])
+    mine = make_venv(python, folder / "ours", version, deps)
+    install_ours(mine, suite, ours, wheel)
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return Pair(version, f"{wheel.name} sha256:{digest[:16]}", original, mine)
+
+
+def fetch_wheel(python: str, suite: Suite, folder: Path) -> Path:
+    """The original's wheel for this Python, downloaded once."""
+    name, _, version = suite.original.partition("==")
+    pattern = f"{name}-{version}-*.whl"
+    if not list(folder.glob(pattern)):
+        command = [python, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
+        run([*command, suite.original])
+    return next(folder.glob(pattern))
+
+
+def make_venv(python: str, folder: Path, version: str, requirements: list[str]) -> Environment:
+    """A venv with `requirements`, reused while neither the interpreter nor they change."""
+    wanted = json.dumps(
+        {"python": str(Path(python).resolve()), "version": version, "requirements": requirements}
+    )
+    stamp = folder / "made.json"
+    interpreter = folder / "bin" / "python"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        run([python, "-m", "venv", str(folder)])
+        run([str(interpreter), "-m", "pip", "install", *requirements])
+        stamp.write_text(wanted)
+    return Environment(interpreter, site_of(interpreter))
+
+
+def install_ours(env: Environment, suite: Suite, ours: Ours, wheel: Path) -> None:
+    """Install our packages anew, since their version stays the same while they change, and the tests over them."""
+    link = env.site / "greenloom-under-test.pth"
+    link.unlink(missing_ok=True)
+    reinstall = [str(env.python), "-m", "pip", "install", "--no-deps", "--force-reinstall"]
+    for requirement in ours.requirements:
+        run([*reinstall, requirement if not Path(requirement).is_dir() else source(requirement, env)])
+    if ours.prefix is not None:
+        interpreter = ours.prefix / "bin" / "python"
+        if ask(interpreter, SHORT) != ask(env.python, SHORT):
+            raise CannotMake(f"{ours.prefix} is for another Python than {env.python}")
+        # addsitedir and not the bare path: an editable install is itself a .pth file in there.
+        link.write_text(f"import site; site.addsitedir({str(site_of(interpreter))!r})\n")
+
+    folder = "/".join(suite.package.split(".")) + "/"
+    shutil.rmtree(env.site / folder, ignore_errors=True)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(env.site, [name for name in archive.namelist() if name.startswith(folder)])
+
+
+def source(folder: str, env: Environment) -> str:
+    """What to install a folder from. Setuptools writes beside the sources, so it gets a copy; maturin does not."""
+    if (Path(folder) / "Cargo.toml").exists():
+        return folder
+    copy = env.site / "greenloom-under-test-source"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+    return str(copy)
+
+
+def site_of(interpreter: Path) -> Path:
+    """The folder that an interpreter's packages are installed in."""
+    return Path(ask(interpreter, "import sysconfig; print(sysconfig.get_path('platlib'))"))
+
+
+def ask(interpreter: Path, program: str) -> str:
+    """What a line of Python prints."""
+    return run([str(interpreter), "-c", program]).strip()
+
+
+def run(command: list[str]) -> str:
+    """Run a command that must succeed and return what it printed."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        raise CannotMake(f"{command[0]}: {error}") from error
+    if done.returncode:
+        raise CannotMake(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    return done.stdout
