@@ -162,9 +162,24 @@ unsafe fn drop_owned(greenlet: &Greenlet) {
         }
         ffi::Py_XDECREF(main.cast());
     }
-    ffi::Py_XDECREF(greenlet.parent.replace(ptr::null_mut()).cast());
+    drop_line(greenlet.parent.replace(ptr::null_mut()));
     ffi::Py_XDECREF(greenlet.run.replace(ptr::null_mut()));
     shim::gl_state_drop(greenlet.state.as_ptr());
+}
+
+/// Lets go of a greenlet and, if that was the last reference, of its parent and so on: one after another, because a line
+/// of parents may be longer than the stack is deep. Takes over `greenlet`, which may be null.
+unsafe fn drop_line(mut greenlet: *mut PyGreenlet) {
+    while !greenlet.is_null() {
+        // Whoever could see its parent missing is left to the usual way.
+        let unseen = ffi::Py_REFCNT(greenlet.cast()) == 1
+            && ffi::Py_TYPE(greenlet.cast()) == TYPE.get()
+            && (*greenlet).weakrefs.is_null()
+            && matches!(behind(greenlet).phase.get(), Phase::Unstarted | Phase::Dead);
+        let next = if unseen { behind(greenlet).parent.replace(ptr::null_mut()) } else { ptr::null_mut() };
+        ffi::Py_DECREF(greenlet.cast());
+        greenlet = next;
+    }
 }
 
 /// `tp_finalize`: nobody refers to it any more. If it is suspended, it gets a chance to clean up.
