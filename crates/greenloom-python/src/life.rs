@@ -11,7 +11,7 @@ use crate::globals::{GREENLET_EXIT, NO_ARGUMENTS, PARENT, RUN, new_reference};
 use crate::object::{Greenlet, Phase, PyGreenlet, TYPE, behind};
 use crate::shim;
 use crate::switch::switch_with;
-use crate::thread::{MAIN_GREENLETS, SavedError, Thread};
+use crate::thread::{MAIN_GREENLETS, SavedError, Thread, late};
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
@@ -140,7 +140,12 @@ pub(crate) unsafe extern "C" fn traverse(
 pub(crate) unsafe extern "C" fn clear(this: *mut PyObject) -> c_int {
     let object: *mut PyGreenlet = this.cast();
     let greenlet = behind(object);
-    // It did not end when it was finalized, so somebody may still switch to it.
+    let finalizer = (*ffi::Py_TYPE(this)).tp_finalize;
+    if finalizer.is_none_or(|finalizer| !ptr::fn_addr_eq(finalizer, finalize as ffi::destructor)) {
+        // A `__del__` of a derived class was called in its place.
+        finalize(this);
+    }
+    // If it did not end when it was finalized, somebody may still switch to it.
     if greenlet.is_active() {
         return 0;
     }
@@ -167,9 +172,28 @@ unsafe fn drop_owned(greenlet: &Greenlet) {
     shim::gl_state_drop(greenlet.state.as_ptr());
 }
 
+/// Parents that are freed one within the other, before the rest is put off.
+const NESTED: u32 = 8;
+
 /// Lets go of a greenlet and, if that was the last reference, of its parent and so on: one after another, because a line
 /// of parents may be longer than the stack is deep. Takes over `greenlet`, which may be null.
-unsafe fn drop_line(mut greenlet: *mut PyGreenlet) {
+unsafe fn drop_line(greenlet: *mut PyGreenlet) {
+    let Some(thread) = Thread::known().filter(|_| !greenlet.is_null()) else {
+        return drop_one_by_one(greenlet);
+    };
+    let depth = thread.drops.get();
+    if depth >= NESTED && ffi::Py_REFCNT(greenlet.cast()) == 1 {
+        return thread.drop_later(greenlet);
+    }
+    thread.drops.set(depth + 1);
+    drop_one_by_one(greenlet);
+    if depth == 0 {
+        thread.end_dropped();
+    }
+    thread.drops.set(depth);
+}
+
+unsafe fn drop_one_by_one(mut greenlet: *mut PyGreenlet) {
     while !greenlet.is_null() {
         // Whoever could see its parent missing is left to the usual way.
         let unseen = ffi::Py_REFCNT(greenlet.cast()) == 1
@@ -262,11 +286,12 @@ unsafe fn end_before_freeing(this: *mut PyObject) -> bool {
     if greenlet.is_main || greenlet.phase.get() != Phase::Suspended {
         return true;
     }
-    // It may have been revived before, and be suspended again.
-    shim::gl_forget_finalized(this);
-    if ffi::PyObject_CallFinalizerFromDealloc(this) == 0 {
+    // Not by way of the class, whose finalizer may be a `__del__` that was called already. And it may have been revived
+    // before, and be suspended again.
+    if shim::gl_finalize_before_freeing(this, finalize) == 0 {
         return true;
     }
+    shim::gl_forget_finalized(this);
     let class = ffi::Py_TYPE(this);
     if (*class).tp_flags & ffi::Py_TPFLAGS_HEAPTYPE != 0 {
         // Called by the `dealloc` of a derived class, which gives up the object's reference to its class when this returns.
@@ -315,12 +340,13 @@ pub(crate) unsafe fn end_thread(thread: *mut Thread) {
         if known {
             shim::gl_thread_set(ptr::null_mut());
         }
+        if own {
+            late::mark_ended(thread.tstate);
+        }
         behind(thread.main).thread.set(ptr::null());
         behind(thread.main).phase.set(Phase::Dead);
         if !finalizing {
-            for header in thread.core.suspended() {
-                header.as_ref().detach();
-            }
+            thread.detach_all();
         }
         for dropped in thread.take_dropped() {
             ffi::Py_DECREF(dropped.cast());

@@ -332,8 +332,10 @@ unsafe impl Body for PythonBody {
 /// The function of a greenlet has returned `result`, owned, or raised if that is null. Returns who goes on.
 unsafe fn end(thread: &Thread, greenlet: &Greenlet, mut result: *mut PyObject) -> NonNull<Embedded> {
     let run = greenlet.run.replace(ptr::null_mut());
+    let mut exited = false;
     if result.is_null() {
         result = value_of_exit();
+        exited = !result.is_null();
     }
     // May run other code, and switch; this greenlet can still be switched back to.
     let error = SavedError::take();
@@ -348,7 +350,11 @@ unsafe fn end(thread: &Thread, greenlet: &Greenlet, mut result: *mut PyObject) -
                 c"greenlet: ran out of parent greenlets while propagating an exception".as_ptr(),
             );
         }
-        let payload = if result.is_null() { Payload::Error } else { Payload::Value(result) };
+        let payload = match (result.is_null(), exited) {
+            (true, _) => Payload::Error,
+            (false, false) => Payload::Value(result),
+            (false, true) => Payload::Exit(result),
+        };
         if let Some(heir) = prepare(thread, parent, payload) {
             let me = thread.current.replace(heir);
             thread.origin.set(me);
