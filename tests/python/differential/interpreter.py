@@ -248,7 +248,7 @@ class Program:
     def end(self, ref: weakref.ref[Any]) -> None:
         """Throw into a greenlet that is suspended."""
         greenlet = ref()
-        if self.is_suspended(greenlet):
+        if greenlet is not None and self.is_suspended(greenlet):
             self.tell("ends", self.show(greenlet), self.show(greenlet.throw()))
 
 
