@@ -212,3 +212,49 @@ def test_destructors_at_a_threads_end_may_use_greenlets(place: str) -> None:
         assert len(seen) == 50
         wait_until(lambda: descriptors() == before)
     """)
+
+
+def test_a_thread_that_first_uses_greenlets_while_it_ends_leaves_nothing() -> None:
+    measure("""
+        from greenloom.greenlet._greenlet import get_total_main_greenlets
+        class Late:
+            def __del__(self):
+                greenlet(len).switch(())
+        local = threading.local()
+        def run():
+            local.late = Late()
+        for _ in range(50):
+            thread = threading.Thread(target=run)
+            thread.start()
+            thread.join()
+        deadline = time.monotonic() + 30
+        while get_total_main_greenlets() > 3 and time.monotonic() < deadline:
+            # Records of threads that have ended end with the next thread that begins one.
+            thread = threading.Thread(target=getcurrent)
+            thread.start()
+            thread.join()
+        assert get_total_main_greenlets() <= 3, get_total_main_greenlets()
+    """)
+
+
+def test_what_a_lost_greenlet_was_called_with_is_freed() -> None:
+    measure("""
+        class Given:
+            pass
+        def wait_with(given):
+            del given
+            wait()
+        def run():
+            given = Given()
+            references.append(weakref.ref(given))
+            g = greenlet(wait_with)
+            g.switch(given)
+            kept.append(g)
+        references, kept = [], []
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        assert kept.pop().dead
+        gc.collect()
+        assert [reference() for reference in references] == [None]
+    """)

@@ -127,7 +127,8 @@ pub(crate) unsafe extern "C" fn traverse(
     }
     let greenlet = behind(object);
     let main = if greenlet.is_main { ptr::null_mut() } else { greenlet.main.get() };
-    for owned in [greenlet.parent.get().cast(), main.cast(), greenlet.run.get()] {
+    let call = [greenlet.run.get(), greenlet.args.get(), greenlet.kwargs.get()];
+    for owned in [greenlet.parent.get().cast(), main.cast()].into_iter().chain(call) {
         stop = each(owned);
         if stop != 0 {
             return stop;
@@ -169,6 +170,7 @@ unsafe fn drop_owned(greenlet: &Greenlet) {
     }
     drop_line(greenlet.parent.replace(ptr::null_mut()));
     ffi::Py_XDECREF(greenlet.run.replace(ptr::null_mut()));
+    greenlet.drop_arguments();
     shim::gl_state_drop(greenlet.state.as_ptr());
 }
 
@@ -275,6 +277,7 @@ pub(crate) unsafe fn abandon(greenlet: &Greenlet) {
     if shim::gl_is_finalizing() == 0 {
         let error = SavedError::take();
         let unseen = shim::gl_state_release_frames(greenlet.state.as_ptr()) != 0;
+        greenlet.drop_arguments();
         error.restore();
         greenlet.header().abandon(unseen);
     }
@@ -329,11 +332,13 @@ pub(crate) unsafe extern "C" fn dealloc(this: *mut PyObject) {
 /// ends or has forked. Frees it.
 pub(crate) unsafe fn end_thread(thread: *mut Thread) {
     let error = SavedError::take();
+    let finalizing_elsewhere;
     {
         let thread = &*thread;
         let known = Thread::known().is_some_and(|known| ptr::eq(known, thread));
         let finalizing = shim::gl_is_finalizing() != 0;
         let own = known && libc::pthread_equal(thread.os_thread, libc::pthread_self()) != 0;
+        finalizing_elsewhere = finalizing && !own;
         if own && !finalizing {
             thread.end_dropped();
         }
@@ -342,6 +347,7 @@ pub(crate) unsafe fn end_thread(thread: *mut Thread) {
         }
         if own {
             late::mark_ended(thread.tstate);
+            late::forget(thread);
         }
         behind(thread.main).thread.set(ptr::null());
         behind(thread.main).phase.set(Phase::Dead);
@@ -355,6 +361,9 @@ pub(crate) unsafe fn end_thread(thread: *mut Thread) {
         ffi::Py_DECREF(thread.current.get().cast());
         ffi::Py_DECREF(thread.main.cast());
     }
-    drop(Box::from_raw(thread));
+    // A daemon thread that outlives the interpreter still has it among its thread-locals.
+    if !finalizing_elsewhere {
+        drop(Box::from_raw(thread));
+    }
     error.restore();
 }

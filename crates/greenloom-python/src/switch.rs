@@ -283,8 +283,10 @@ unsafe impl Body for PythonBody {
     unsafe fn run(this: NonNull<Embedded>) -> NonNull<Embedded> {
         let greenlet = this.cast::<Greenlet>().as_ref();
         let thread = Thread::known().unwrap_unchecked();
+        // What it is called with is the greenlet's: should it be abandoned inside, this frame could not let go of it.
         let args = thread.args.replace(ptr::null_mut());
-        let kwargs = thread.kwargs.replace(ptr::null_mut());
+        greenlet.args.set(args);
+        greenlet.kwargs.set(thread.kwargs.replace(ptr::null_mut()));
         let run = thread.run.replace(ptr::null_mut());
         // Mostly the same object. If a subclass has a `run` of its own, this may be the end of the other, which may
         // switch away from here.
@@ -292,20 +294,19 @@ unsafe impl Body for PythonBody {
         let origin = thread.origin.replace(ptr::null_mut());
         ffi::Py_XDECREF(given);
         thread.origin.set(origin);
-        // A placeholder: the trace function hears of a throw if there is none.
+        // A placeholder: the trace function hears of a throw if there is none, and an error of its own takes its place.
+        ffi::Py_XINCREF(args);
         thread.value.set(args);
-        let args = arrive(thread);
+        let placeholder = arrive(thread);
         let mut result = ptr::null_mut();
-        if args.is_null() {
-            ffi::Py_XDECREF(kwargs);
-        } else {
+        if !placeholder.is_null() {
+            ffi::Py_DECREF(placeholder);
+            let kwargs = greenlet.kwargs.get();
             result = if kwargs.is_null() && ffi::PyTuple_GET_SIZE(args) == 0 {
                 shim::PyObject_CallNoArgs(run)
             } else {
                 shim::PyObject_Call(run, args, kwargs)
             };
-            ffi::Py_DECREF(args);
-            ffi::Py_XDECREF(kwargs);
         }
         end(thread, greenlet, result)
     }
@@ -340,6 +341,7 @@ unsafe fn end(thread: &Thread, greenlet: &Greenlet, mut result: *mut PyObject) -
     // May run other code, and switch; this greenlet can still be switched back to.
     let error = SavedError::take();
     ffi::Py_XDECREF(run);
+    greenlet.drop_arguments();
     error.restore();
     greenlet.phase.set(Phase::Dead);
     let mut parent = greenlet.parent.get();

@@ -113,12 +113,11 @@ impl Thread {
             dropped: Mutex::new(Vec::new()),
         }));
         behind(main).thread.set(thread);
-        if late::is_ended((*thread).tstate) {
-            late::keep(thread);
-        } else if !guard(thread) {
+        if !late::is_ended((*thread).tstate) && !guard(thread) {
             life::end_thread(thread);
             return None;
         }
+        late::keep(thread);
         shim::gl_thread_set(thread.cast());
         thread.cast_const().as_ref()
     }
@@ -190,8 +189,8 @@ impl Thread {
     }
 }
 
-/// Greenlets that are used after the end of their thread state's record: by a destructor that runs still later while the thread
-/// state is cleared. They get a record that ends after the OS thread has, by the next thread that comes to it.
+/// Greenlets that are used so late that no capsule ends their record any more: by a destructor that runs while the thread state
+/// is cleared, after its dict. Such a record ends after the OS thread has, by the next thread that comes to it.
 pub(crate) mod late {
     use super::Thread;
     use crate::{life, shim};
@@ -236,9 +235,24 @@ pub(crate) mod late {
         ENDED.get() == shim::gl_thread_state_id(tstate)
     }
 
+    /// Sees to it that the record ends even if no capsule ends it.
     pub(super) fn keep(thread: *mut Thread) {
+        // SAFETY: these two calls cannot fail. The main thread ends with the process.
+        if unsafe { libc::getpid() == libc::gettid() } {
+            return;
+        }
         // A thread that is past its thread-locals cannot keep anything: the record is leaked then.
         let _ = KEPT.try_with(|kept| kept.borrow_mut().push(Kept(thread)));
+    }
+
+    /// The record of this thread has ended.
+    pub(crate) fn forget(thread: *const Thread) {
+        let _ = KEPT.try_with(|kept| {
+            let mut kept = kept.borrow_mut();
+            if let Some(index) = kept.iter().position(|kept| std::ptr::eq(kept.0, thread)) {
+                std::mem::forget(kept.swap_remove(index));
+            }
+        });
     }
 
     /// Ends the records of OS threads that have ended.
