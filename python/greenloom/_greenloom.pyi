@@ -172,7 +172,8 @@ def stack_size() -> int:
 def set_stack_size(bytes: int, /) -> int:
     """Set the size of the stacks that greenlets get from now on, in bytes; return the size that it is now.
 
-    It is rounded up to a power of two. Stacks are reserved, not filled: a page counts when it is touched.
+    It is rounded up to a power of two, 64 KiB at the least. Stacks are reserved, not filled: a page counts when it
+    is touched.
 
-    Raises :class:`ValueError` for less than 16 KiB and for more than 64 MiB.
+    Raises :class:`ValueError` for less than one byte and for more than 64 MiB.
     """

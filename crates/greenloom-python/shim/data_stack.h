@@ -18,6 +18,18 @@ static inline PyObject **gl_data_stack_top(_PyStackChunk *chunk)
     return &chunk->data[1];
 }
 
+/* Frees the chunks behind the first one, for a coroutine whose frames are gone. */
+static inline void gl_data_stack_free(_PyStackChunk *chunk)
+{
+    PyObjectArenaAllocator arena;
+    PyObject_GetArenaAllocator(&arena);
+    while (chunk->previous != NULL) {
+        _PyStackChunk *previous = chunk->previous;
+        arena.free(arena.ctx, chunk, chunk->size);
+        chunk = previous;
+    }
+}
+
 /* New reference to the innermost frame of the coroutine that `ts` describes, or NULL. It need not be a thread's: this looks
  * at nothing but the frames, so the running thread's state stays as it is. */
 static inline PyFrameObject *gl_data_stack_frame(PyThreadState *ts)

@@ -58,7 +58,11 @@ static inline PyFrameObject *gl_fields_frame(struct gl_fields *f)
 
 static inline int gl_fields_release(struct gl_fields *f)
 {
-    return gl_frames_release(f->cframe->current_frame);
+    if (!gl_frames_release(f->cframe->current_frame)) {
+        return 0;
+    }
+    gl_data_stack_free(f->chunk);
+    return 1;
 }
 
 static inline int gl_trash_nesting(PyThreadState *ts)

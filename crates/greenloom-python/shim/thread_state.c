@@ -124,6 +124,26 @@ int gl_is_finalizing(void)
 #endif
 }
 
+int gl_finalize_before_freeing(PyObject *object, void (*finalize)(PyObject *))
+{
+    /* As PyObject_CallFinalizerFromDealloc does, but for a finalizer that is not the one of the object's class. */
+    Py_SET_REFCNT(object, 1);
+    finalize(object);
+    Py_ssize_t left = Py_REFCNT(object) - 1;
+    if (left == 0) {
+        Py_SET_REFCNT(object, 0);
+        return 0;
+    }
+    _Py_NewReference(object);
+    Py_SET_REFCNT(object, left);
+    return -1;
+}
+
+uint64_t gl_thread_state_id(PyThreadState *ts)
+{
+    return ts->id;
+}
+
 void gl_forget_finalized(PyObject *object)
 {
 #ifdef Py_GIL_DISABLED

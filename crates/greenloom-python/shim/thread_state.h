@@ -75,6 +75,12 @@ int gl_nested_deallocations(PyThreadState *ts);
 /* Whether the interpreter is being torn down. */
 int gl_is_finalizing(void);
 
+/* Calls `finalize` for an object without references, which it may revive. Returns 0 if it is still without, else -1. */
+int gl_finalize_before_freeing(PyObject *object, void (*finalize)(PyObject *));
+
+/* Tells thread states apart, those that are freed included. */
+uint64_t gl_thread_state_id(PyThreadState *ts);
+
 /* Lets tp_finalize be called again for an object that it has revived. */
 void gl_forget_finalized(PyObject *object);
 

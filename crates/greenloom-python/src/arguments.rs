@@ -14,6 +14,8 @@ pub(crate) enum Payload {
     Error,
     /// One object.
     Value(*mut PyObject),
+    /// The GreenletExit that a greenlet has ended with: a value for one that waits, and nothing for one that begins.
+    Exit(*mut PyObject),
     /// Positional arguments, and keywords or null.
     Call(*mut PyObject, *mut PyObject),
 }
@@ -55,7 +57,7 @@ impl Payload {
     pub(crate) unsafe fn into_value(self) -> *mut PyObject {
         let (args, kwargs) = match self {
             Payload::Error => return ptr::null_mut(),
-            Payload::Value(value) => return value,
+            Payload::Value(value) | Payload::Exit(value) => return value,
             Payload::Call(args, kwargs) => (args, kwargs),
         };
         if kwargs.is_null() || ffi::PyDict_Size(kwargs) == 0 {
@@ -77,6 +79,10 @@ impl Payload {
         match self {
             Payload::Error => (ptr::null_mut(), ptr::null_mut()),
             Payload::Call(args, kwargs) => (args, kwargs),
+            Payload::Exit(value) => {
+                ffi::Py_DECREF(value);
+                (new_reference(NO_ARGUMENTS.get()), ptr::null_mut())
+            }
             Payload::Value(value) => {
                 let args = ffi::PyTuple_Pack(1, value);
                 ffi::Py_DECREF(value);
@@ -89,7 +95,7 @@ impl Payload {
     pub(crate) unsafe fn give_up(self) {
         match self {
             Payload::Error => {}
-            Payload::Value(value) => ffi::Py_DECREF(value),
+            Payload::Value(value) | Payload::Exit(value) => ffi::Py_DECREF(value),
             Payload::Call(args, kwargs) => {
                 ffi::Py_DECREF(args);
                 ffi::Py_XDECREF(kwargs);

@@ -4,7 +4,7 @@ use crate::globals::new_reference;
 use crate::life;
 use crate::object::{Greenlet, Phase, PyGreenlet, Table, behind, downcast};
 use crate::shim;
-use crate::thread::Thread;
+use crate::thread::{Thread, late};
 use pyo3::ffi::{self, PyObject};
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
@@ -199,6 +199,7 @@ unsafe extern "C" fn set_context(this: *mut PyObject, value: *mut PyObject, _: *
 
 /// Whether it has ended, or cannot go on as its thread has.
 unsafe fn is_dead(greenlet: &Greenlet) -> bool {
+    late::end_all();
     if greenlet.is_of_dead_thread() {
         life::abandon(greenlet);
     }

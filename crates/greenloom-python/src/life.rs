@@ -11,7 +11,7 @@ use crate::globals::{GREENLET_EXIT, NO_ARGUMENTS, PARENT, RUN, new_reference};
 use crate::object::{Greenlet, Phase, PyGreenlet, TYPE, behind};
 use crate::shim;
 use crate::switch::switch_with;
-use crate::thread::{MAIN_GREENLETS, SavedError, Thread};
+use crate::thread::{MAIN_GREENLETS, SavedError, Thread, late};
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
@@ -127,7 +127,8 @@ pub(crate) unsafe extern "C" fn traverse(
     }
     let greenlet = behind(object);
     let main = if greenlet.is_main { ptr::null_mut() } else { greenlet.main.get() };
-    for owned in [greenlet.parent.get().cast(), main.cast(), greenlet.run.get()] {
+    let call = [greenlet.run.get(), greenlet.args.get(), greenlet.kwargs.get()];
+    for owned in [greenlet.parent.get().cast(), main.cast()].into_iter().chain(call) {
         stop = each(owned);
         if stop != 0 {
             return stop;
@@ -140,7 +141,12 @@ pub(crate) unsafe extern "C" fn traverse(
 pub(crate) unsafe extern "C" fn clear(this: *mut PyObject) -> c_int {
     let object: *mut PyGreenlet = this.cast();
     let greenlet = behind(object);
-    // It did not end when it was finalized, so somebody may still switch to it.
+    let finalizer = (*ffi::Py_TYPE(this)).tp_finalize;
+    if finalizer.is_none_or(|finalizer| !ptr::fn_addr_eq(finalizer, finalize as ffi::destructor)) {
+        // A `__del__` of a derived class was called in its place.
+        finalize(this);
+    }
+    // If it did not end when it was finalized, somebody may still switch to it.
     if greenlet.is_active() {
         return 0;
     }
@@ -164,12 +170,32 @@ unsafe fn drop_owned(greenlet: &Greenlet) {
     }
     drop_line(greenlet.parent.replace(ptr::null_mut()));
     ffi::Py_XDECREF(greenlet.run.replace(ptr::null_mut()));
+    greenlet.drop_arguments();
     shim::gl_state_drop(greenlet.state.as_ptr());
 }
 
+/// Parents that are freed one within the other, before the rest is put off.
+const NESTED: u32 = 8;
+
 /// Lets go of a greenlet and, if that was the last reference, of its parent and so on: one after another, because a line
 /// of parents may be longer than the stack is deep. Takes over `greenlet`, which may be null.
-unsafe fn drop_line(mut greenlet: *mut PyGreenlet) {
+unsafe fn drop_line(greenlet: *mut PyGreenlet) {
+    let Some(thread) = Thread::known().filter(|_| !greenlet.is_null()) else {
+        return drop_one_by_one(greenlet);
+    };
+    let depth = thread.drops.get();
+    if depth >= NESTED && ffi::Py_REFCNT(greenlet.cast()) == 1 {
+        return thread.drop_later(greenlet);
+    }
+    thread.drops.set(depth + 1);
+    drop_one_by_one(greenlet);
+    if depth == 0 {
+        thread.end_dropped();
+    }
+    thread.drops.set(depth);
+}
+
+unsafe fn drop_one_by_one(mut greenlet: *mut PyGreenlet) {
     while !greenlet.is_null() {
         // Whoever could see its parent missing is left to the usual way.
         let unseen = ffi::Py_REFCNT(greenlet.cast()) == 1
@@ -251,6 +277,7 @@ pub(crate) unsafe fn abandon(greenlet: &Greenlet) {
     if shim::gl_is_finalizing() == 0 {
         let error = SavedError::take();
         let unseen = shim::gl_state_release_frames(greenlet.state.as_ptr()) != 0;
+        greenlet.drop_arguments();
         error.restore();
         greenlet.header().abandon(unseen);
     }
@@ -262,11 +289,12 @@ unsafe fn end_before_freeing(this: *mut PyObject) -> bool {
     if greenlet.is_main || greenlet.phase.get() != Phase::Suspended {
         return true;
     }
-    // It may have been revived before, and be suspended again.
-    shim::gl_forget_finalized(this);
-    if ffi::PyObject_CallFinalizerFromDealloc(this) == 0 {
+    // Not by way of the class, whose finalizer may be a `__del__` that was called already. And it may have been revived
+    // before, and be suspended again.
+    if shim::gl_finalize_before_freeing(this, finalize) == 0 {
         return true;
     }
+    shim::gl_forget_finalized(this);
     let class = ffi::Py_TYPE(this);
     if (*class).tp_flags & ffi::Py_TPFLAGS_HEAPTYPE != 0 {
         // Called by the `dealloc` of a derived class, which gives up the object's reference to its class when this returns.
@@ -304,23 +332,27 @@ pub(crate) unsafe extern "C" fn dealloc(this: *mut PyObject) {
 /// ends or has forked. Frees it.
 pub(crate) unsafe fn end_thread(thread: *mut Thread) {
     let error = SavedError::take();
+    let finalizing_elsewhere;
     {
         let thread = &*thread;
         let known = Thread::known().is_some_and(|known| ptr::eq(known, thread));
         let finalizing = shim::gl_is_finalizing() != 0;
         let own = known && libc::pthread_equal(thread.os_thread, libc::pthread_self()) != 0;
+        finalizing_elsewhere = finalizing && !own;
         if own && !finalizing {
             thread.end_dropped();
         }
         if known {
             shim::gl_thread_set(ptr::null_mut());
         }
+        if own {
+            late::mark_ended(thread.tstate);
+            late::forget(thread);
+        }
         behind(thread.main).thread.set(ptr::null());
         behind(thread.main).phase.set(Phase::Dead);
         if !finalizing {
-            for header in thread.core.suspended() {
-                header.as_ref().detach();
-            }
+            thread.detach_all();
         }
         for dropped in thread.take_dropped() {
             ffi::Py_DECREF(dropped.cast());
@@ -329,6 +361,9 @@ pub(crate) unsafe fn end_thread(thread: *mut Thread) {
         ffi::Py_DECREF(thread.current.get().cast());
         ffi::Py_DECREF(thread.main.cast());
     }
-    drop(Box::from_raw(thread));
+    // A daemon thread that outlives the interpreter still has it among its thread-locals.
+    if !finalizing_elsewhere {
+        drop(Box::from_raw(thread));
+    }
     error.restore();
 }

@@ -58,6 +58,9 @@ pub(crate) struct Greenlet {
     pub(crate) parent: Cell<*mut PyGreenlet>,
     /// What to call; owned, may be null.
     pub(crate) run: Cell<*mut PyObject>,
+    /// What it was called with while it runs; owned, may be null.
+    pub(crate) args: Cell<*mut PyObject>,
+    pub(crate) kwargs: Cell<*mut PyObject>,
     /// What CPython knows of it while it does not run.
     pub(crate) state: State,
 }
@@ -77,6 +80,8 @@ impl Greenlet {
             thread: Cell::new(ptr::null()),
             parent: Cell::new(parent),
             run: Cell::new(ptr::null_mut()),
+            args: Cell::new(ptr::null_mut()),
+            kwargs: Cell::new(ptr::null_mut()),
             state: State::zeroed(),
         }));
         // SAFETY: a new object, which nobody else knows.
@@ -95,6 +100,12 @@ impl Greenlet {
     pub(crate) unsafe fn header(&self) -> &Embedded {
         debug_assert!(!self.is_main && self.phase.get() != Phase::Unstarted);
         (*self.header.get()).assume_init_ref()
+    }
+
+    /// Lets go of what it was called with.
+    pub(crate) unsafe fn drop_arguments(&self) {
+        ffi::Py_XDECREF(self.args.replace(ptr::null_mut()));
+        ffi::Py_XDECREF(self.kwargs.replace(ptr::null_mut()));
     }
 
     /// Whether it has begun and not ended.

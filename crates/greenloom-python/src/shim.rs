@@ -44,6 +44,11 @@ unsafe extern "C" {
     pub(crate) fn gl_set_running_context(tstate: *mut PyThreadState, context: *mut PyObject);
     pub(crate) fn gl_nested_deallocations(tstate: *mut PyThreadState) -> c_int;
     pub(crate) fn gl_is_finalizing() -> c_int;
+    pub(crate) fn gl_finalize_before_freeing(
+        object: *mut PyObject,
+        finalize: unsafe extern "C" fn(*mut PyObject),
+    ) -> c_int;
+    pub(crate) fn gl_thread_state_id(tstate: *mut PyThreadState) -> u64;
     pub(crate) fn gl_forget_finalized(object: *mut PyObject);
     pub(crate) fn gl_enter_tracing(tstate: *mut PyThreadState);
     pub(crate) fn gl_leave_tracing(tstate: *mut PyThreadState);

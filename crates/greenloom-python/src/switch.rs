@@ -283,8 +283,10 @@ unsafe impl Body for PythonBody {
     unsafe fn run(this: NonNull<Embedded>) -> NonNull<Embedded> {
         let greenlet = this.cast::<Greenlet>().as_ref();
         let thread = Thread::known().unwrap_unchecked();
+        // What it is called with is the greenlet's: should it be abandoned inside, this frame could not let go of it.
         let args = thread.args.replace(ptr::null_mut());
-        let kwargs = thread.kwargs.replace(ptr::null_mut());
+        greenlet.args.set(args);
+        greenlet.kwargs.set(thread.kwargs.replace(ptr::null_mut()));
         let run = thread.run.replace(ptr::null_mut());
         // Mostly the same object. If a subclass has a `run` of its own, this may be the end of the other, which may
         // switch away from here.
@@ -292,20 +294,19 @@ unsafe impl Body for PythonBody {
         let origin = thread.origin.replace(ptr::null_mut());
         ffi::Py_XDECREF(given);
         thread.origin.set(origin);
-        // A placeholder: the trace function hears of a throw if there is none.
+        // A placeholder: the trace function hears of a throw if there is none, and an error of its own takes its place.
+        ffi::Py_XINCREF(args);
         thread.value.set(args);
-        let args = arrive(thread);
+        let placeholder = arrive(thread);
         let mut result = ptr::null_mut();
-        if args.is_null() {
-            ffi::Py_XDECREF(kwargs);
-        } else {
+        if !placeholder.is_null() {
+            ffi::Py_DECREF(placeholder);
+            let kwargs = greenlet.kwargs.get();
             result = if kwargs.is_null() && ffi::PyTuple_GET_SIZE(args) == 0 {
                 shim::PyObject_CallNoArgs(run)
             } else {
                 shim::PyObject_Call(run, args, kwargs)
             };
-            ffi::Py_DECREF(args);
-            ffi::Py_XDECREF(kwargs);
         }
         end(thread, greenlet, result)
     }
@@ -332,12 +333,15 @@ unsafe impl Body for PythonBody {
 /// The function of a greenlet has returned `result`, owned, or raised if that is null. Returns who goes on.
 unsafe fn end(thread: &Thread, greenlet: &Greenlet, mut result: *mut PyObject) -> NonNull<Embedded> {
     let run = greenlet.run.replace(ptr::null_mut());
+    let mut exited = false;
     if result.is_null() {
         result = value_of_exit();
+        exited = !result.is_null();
     }
     // May run other code, and switch; this greenlet can still be switched back to.
     let error = SavedError::take();
     ffi::Py_XDECREF(run);
+    greenlet.drop_arguments();
     error.restore();
     greenlet.phase.set(Phase::Dead);
     let mut parent = greenlet.parent.get();
@@ -348,7 +352,11 @@ unsafe fn end(thread: &Thread, greenlet: &Greenlet, mut result: *mut PyObject) -
                 c"greenlet: ran out of parent greenlets while propagating an exception".as_ptr(),
             );
         }
-        let payload = if result.is_null() { Payload::Error } else { Payload::Value(result) };
+        let payload = match (result.is_null(), exited) {
+            (true, _) => Payload::Error,
+            (false, false) => Payload::Value(result),
+            (false, true) => Payload::Exit(result),
+        };
         if let Some(heir) = prepare(thread, parent, payload) {
             let me = thread.current.replace(heir);
             thread.origin.set(me);

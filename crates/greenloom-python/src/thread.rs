@@ -44,6 +44,11 @@ pub(crate) struct Thread {
     pub(crate) kwargs: Cell<*mut PyObject>,
     /// What to look after besides when a switch arrives: [`TRACING`], [`DROPPED`].
     attention: AtomicU32,
+    /// How many parents are being freed one within the other. One that is never done leaves it too high, and then more is put
+    /// off than need be.
+    pub(crate) drops: Cell<u32>,
+    /// Its greenlets were taken off the hub, which may be gone.
+    detached: Cell<bool>,
     /// Owned, null if there is none.
     tracer: Cell<*mut PyObject>,
     /// Greenlets of this thread whose last reference went on another; owned.
@@ -74,6 +79,7 @@ impl Thread {
 
     #[cold]
     unsafe fn make() -> Option<&'static Thread> {
+        late::end_all();
         let core = match embed::Thread::get() {
             Ok(core) => core,
             Err(error) => {
@@ -101,16 +107,28 @@ impl Thread {
             args: Cell::new(ptr::null_mut()),
             kwargs: Cell::new(ptr::null_mut()),
             attention: AtomicU32::new(0),
+            drops: Cell::new(0),
+            detached: Cell::new(false),
             tracer: Cell::new(ptr::null_mut()),
             dropped: Mutex::new(Vec::new()),
         }));
         behind(main).thread.set(thread);
-        if !guard(thread) {
+        if !late::is_ended((*thread).tstate) && !guard(thread) {
             life::end_thread(thread);
             return None;
         }
+        late::keep(thread);
         shim::gl_thread_set(thread.cast());
         thread.cast_const().as_ref()
+    }
+
+    /// Takes its suspended greenlets off the hub, for none of them will run again. Touches nothing of Python.
+    pub(crate) unsafe fn detach_all(&self) {
+        if !self.detached.replace(true) {
+            for header in self.core.suspended() {
+                header.as_ref().detach();
+            }
+        }
     }
 
     /// Whether something is to be looked after.
@@ -152,10 +170,13 @@ impl Thread {
     #[cold]
     unsafe fn end_dropped_slowly(&self) {
         let error = SavedError::take();
-        for greenlet in self.take_dropped() {
-            // In its thread now, what CPython takes for done once already throws GreenletExit into it.
-            shim::gl_forget_finalized(greenlet.cast());
-            ffi::Py_DECREF(greenlet.cast());
+        // What is dropped meanwhile may drop more.
+        while self.attention.load(Ordering::Relaxed) & DROPPED != 0 {
+            for greenlet in self.take_dropped() {
+                // In its thread now, what CPython takes for done once already throws GreenletExit into it.
+                shim::gl_forget_finalized(greenlet.cast());
+                ffi::Py_DECREF(greenlet.cast());
+            }
         }
         error.restore();
     }
@@ -165,6 +186,84 @@ impl Thread {
         self.attention.fetch_and(!DROPPED, Ordering::Relaxed);
         let dropped = std::mem::take(&mut *self.dropped.lock().unwrap_or_else(PoisonError::into_inner));
         dropped.into_iter().map(|dropped| dropped.0).collect()
+    }
+}
+
+/// Greenlets that are used so late that no capsule ends their record any more: by a destructor that runs while the thread state
+/// is cleared, after its dict. Such a record ends after the OS thread has, by the next thread that comes to it.
+pub(crate) mod late {
+    use super::Thread;
+    use crate::{life, shim};
+    use pyo3::ffi;
+    use std::cell::{Cell, RefCell};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Mutex, PoisonError};
+
+    thread_local! {
+        /// The id of the thread state whose record has ended; they begin at 1.
+        static ENDED: Cell<u64> = const { Cell::new(0) };
+        static KEPT: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Records of OS threads that have ended.
+    static OVER: Mutex<Vec<Over>> = Mutex::new(Vec::new());
+    static SOME: AtomicBool = AtomicBool::new(false);
+
+    /// The record of an OS thread that has ended.
+    struct Over(*mut Thread);
+
+    // SAFETY: whoever takes it out of the list holds the GIL.
+    unsafe impl Send for Over {}
+
+    /// Goes to [`OVER`] with its OS thread.
+    struct Kept(*mut Thread);
+
+    impl Drop for Kept {
+        fn drop(&mut self) {
+            // SAFETY: this thread ends, and its hub after this, which was made before. The GIL is not needed.
+            unsafe { (*self.0).detach_all() };
+            OVER.lock().unwrap_or_else(PoisonError::into_inner).push(Over(self.0));
+            SOME.store(true, Ordering::Release);
+        }
+    }
+
+    pub(crate) unsafe fn mark_ended(tstate: *mut ffi::PyThreadState) {
+        ENDED.set(shim::gl_thread_state_id(tstate));
+    }
+
+    pub(super) unsafe fn is_ended(tstate: *mut ffi::PyThreadState) -> bool {
+        ENDED.get() == shim::gl_thread_state_id(tstate)
+    }
+
+    /// Sees to it that the record ends even if no capsule ends it.
+    pub(super) fn keep(thread: *mut Thread) {
+        // SAFETY: these two calls cannot fail. The main thread ends with the process.
+        if unsafe { libc::getpid() == libc::gettid() } {
+            return;
+        }
+        // A thread that is past its thread-locals cannot keep anything: the record is leaked then.
+        let _ = KEPT.try_with(|kept| kept.borrow_mut().push(Kept(thread)));
+    }
+
+    /// The record of this thread has ended.
+    pub(crate) fn forget(thread: *const Thread) {
+        let _ = KEPT.try_with(|kept| {
+            let mut kept = kept.borrow_mut();
+            if let Some(index) = kept.iter().position(|kept| std::ptr::eq(kept.0, thread)) {
+                std::mem::forget(kept.swap_remove(index));
+            }
+        });
+    }
+
+    /// Ends the records of OS threads that have ended.
+    pub(crate) unsafe fn end_all() {
+        if !SOME.swap(false, Ordering::Acquire) {
+            return;
+        }
+        let over = std::mem::take(&mut *OVER.lock().unwrap_or_else(PoisonError::into_inner));
+        for record in over {
+            life::end_thread(record.0);
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) unsafe fn throw_into(
         // There is nobody left to exit: it is a plain value for the parent.
         Phase::Dead => match value_of_exit() {
             value if value.is_null() => Payload::Error,
-            value => Payload::Value(value),
+            value => Payload::Exit(value),
         },
         _ => Payload::Error,
     };

@@ -89,10 +89,6 @@ class Program:
         """A function that follows a script."""
 
         def follow(*args: Any, **kwargs: Any) -> Any:
-            if len(args) == 1 and isinstance(args[0], self.api.GreenletExit):
-                # Of a child that ended before its parent began. The original calls the parent with the exception in the
-                # place of the tuple of arguments, and what comes of that is chance.
-                args = ()
             self.tell("start", self.show(args), self.show(kwargs))
             del args, kwargs
             script = self.scripts[number]
@@ -252,7 +248,7 @@ class Program:
     def end(self, ref: weakref.ref[Any]) -> None:
         """Throw into a greenlet that is suspended."""
         greenlet = ref()
-        if self.is_suspended(greenlet):
+        if greenlet is not None and self.is_suspended(greenlet):
             self.tell("ends", self.show(greenlet), self.show(greenlet.throw()))
 
 
