@@ -59,6 +59,7 @@ SUITES = {
                 "zope.interface==8.7",
                 "psutil==7.2.2",
                 "objgraph==3.7.0",
+                "cffi==2.1.1",
                 "dnspython==2.9.2",
                 "requests==2.34.2",
             ),

@@ -92,7 +92,7 @@ class AbstractLinkable:
         is not callable.
         """
         if not callable(callback):
-            raise TypeError(f"Expected callable: {callback!r}")
+            raise TypeError(f"a link has to be callable, not {callback!r}")
         current = get_hub_if_exists()
         owner = self._owner()
         if owner is None:
@@ -297,7 +297,7 @@ class AbstractLinkable:
 
     def _check_switch(self, result: Any) -> None:
         if result is not self:
-            raise InvalidSwitchError(f"Invalid switch into {type(self).__name__}.wait(): {result!r}")
+            raise InvalidSwitchError(f"Invalid switch into a wait for {self!r}, with {result!r}")
 
     def _wait_as_foreigner(self, parker: HubParker, timeout: Any, catch: Any) -> bool:
         timer = parker.begin(timeout)

@@ -44,6 +44,21 @@ class _WaitList:
         """The hub of the current thread, which is made if it does not exist: a queue belongs to no hub."""
         return get_hub()
 
+    def get(self, block: bool = True, timeout: float | Timeout | None = None) -> Any:
+        """Return an item."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        item = self.get()
+        if item is StopIteration:
+            raise StopIteration
+        return item
+
+    next = __next__
+
     def _wake_later(self, hub: Any) -> None:
         """Wake whom it may concern in a later turn of the loop of ``hub``, that of the current thread."""
         scheduled = self._scheduled
@@ -91,22 +106,19 @@ class Channel(_WaitList):
 
     def __init__(self, maxsize: int = 1) -> None:
         if maxsize != 1:
-            raise ValueError("Channels have a maxsize of 1")
+            raise ValueError(f"the maxsize of a channel is always 1, not {maxsize!r}")
         super().__init__()
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} at {hex(id(self))} {self._format()}>"
-
     def __str__(self) -> str:
-        return f"<{type(self).__name__} {self._format()}>"
+        return f"<{type(self).__name__}{self._waiting()}>"
 
-    def _format(self) -> str:
-        text = ""
-        if self.getters:
-            text += f" getters[{len(self.getters)}]"
-        if self.putters:
-            text += f" putters[{len(self.putters)}]"
-        return text
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {id(self):#x}{self._waiting()}>"
+
+    def _waiting(self) -> str:
+        """Return what a repr says of those who wait."""
+        sides = (("getters", self.getters), ("putters", self.putters))
+        return "".join(f" {name}[{len(side)}]" for name, side in sides if side)
 
     @property
     def balance(self) -> int:
@@ -213,12 +225,3 @@ class Channel(_WaitList):
                 getter.done = putter.done = True
             _wake(getter.parker, hub)
             _wake(putter.parker, hub)
-
-    def __iter__(self) -> Any:
-        return self
-
-    def __next__(self) -> Any:
-        item = self.get()
-        if item is StopIteration:
-            raise item
-        return item

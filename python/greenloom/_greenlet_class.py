@@ -15,8 +15,13 @@ from greenloom._config import config
 from greenloom._greenlet_primitives import inherited_locals
 from greenloom._greenloom import GreenletExit, getcurrent, greenlet
 from greenloom._hub_local import get_hub_noargs as get_hub
-from greenloom._hub_primitives import iwait_on_objects, wait_on_objects
-from greenloom._links import FailureSpawnedLink, SpawnedLink, SuccessSpawnedLink
+from greenloom._hub_primitives import iwait_on_objects
+from greenloom._links import (
+    FailureSpawnedLink as FailureSpawnedLink,
+    LinkedGreenlet,
+    SpawnedLink as SpawnedLink,
+    SuccessSpawnedLink as SuccessSpawnedLink,
+)
 from greenloom._util import readproperty
 from greenloom._waiter import Waiter
 from greenloom.exceptions import InvalidSwitchError
@@ -54,10 +59,10 @@ _STARTED = _NotAnEvent()
 
 _SUCCESS: _ExcInfo = (None, None, None)
 
-_spawn_callbacks: set[Callable[[Greenlet], object]] | None = None
+_spawn_callbacks: frozenset[Callable[[Greenlet], object]] = frozenset()
 
 
-class Greenlet(greenlet):
+class Greenlet(LinkedGreenlet):
     """A function call of its own: ``run(*args, **kwargs)``, begun by the hub after :meth:`start`.
 
     Without ``run``, its method ``_run`` is called, which subclasses define. A keyword ``context`` that is a
@@ -84,8 +89,6 @@ class Greenlet(greenlet):
     #
     # The callback or timer that will start it. None before it is scheduled, then one of the two markers above.
     _start_event: Any = None
-    # The callback that will call the links, while it is scheduled.
-    _notifier: Any = None
     _formatted_info: str | None = None
     _ident: int | None = None
     # None until it is done, then _SUCCESS or what ended it.
@@ -93,22 +96,22 @@ class Greenlet(greenlet):
     _spawning_stack: _spawn_stack.Captured = ()
 
     def __init__(self, run: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> None:
+        function = self._run if run is None else run
+        if not callable(function):
+            raise TypeError(f"what is to run must be callable, not {function!r}")
         _raw_init(self, None, get_hub())
         if run is not None:
             self._run = run  # type: ignore[method-assign]
-        if not callable(self._run):
-            raise TypeError("The run argument or self._run must be callable")
         if kwargs and isinstance(kwargs.get("context"), Context):
             self.gr_context = kwargs.pop("context")
         elif _inherit_context.get():
             self.gr_context = copy_context()
-        self.args = args
-        self.kwargs = kwargs
-        self._links: list[Callable[[Greenlet], object]] = []
+        self._links = []
+        self.args, self.kwargs = args, kwargs
         if _track_tree.get():
-            spawner = getcurrent()
-            self.spawning_greenlet = weakref(spawner)
-            self.spawn_tree_locals = inherited_locals(spawner)
+            maker = getcurrent()
+            self.spawn_tree_locals = inherited_locals(maker)
+            self.spawning_greenlet = weakref(maker)
             self._spawning_stack = _spawn_stack.capture(self.spawning_stack_limit)
 
     @property
@@ -127,12 +130,6 @@ class Greenlet(greenlet):
     def name(self) -> str:
         """Its name, ``Greenlet-N`` with the :attr:`minimal_ident` unless another was assigned."""
         return f"Greenlet-{self.minimal_ident}"
-
-    def _hub(self) -> Any:
-        hub: Any = self.parent
-        if not hasattr(hub, "loop"):
-            raise TypeError(f"Cannot convert the parent of {self!r} to a hub: it is {hub!r}")
-        return hub
 
     @property
     def loop(self) -> Any:
@@ -211,17 +208,19 @@ class Greenlet(greenlet):
     def start(self) -> None:
         """Let the hub start it in this turn of the loop. Does nothing if it was started or killed before."""
         if self._start_event is None:
-            if _spawn_callbacks is not None:
-                _call_spawn_callbacks(self)
+            self._announce_start()
             self._start_event = self._hub().loop.run_callback(self.switch)
 
     def start_later(self, seconds: float) -> None:
         """Let the hub start it ``seconds`` from now. Does nothing if it was started or killed before."""
         if self._start_event is None:
-            if _spawn_callbacks is not None:
-                _call_spawn_callbacks(self)
-            timer = self._start_event = self._hub().loop.timer(seconds)
-            timer.start(self.switch)
+            self._announce_start()
+            self._start_event = self._hub().loop.timer(seconds)
+            self._start_event.start(self.switch)
+
+    def _announce_start(self) -> None:
+        for callback in _spawn_callbacks:
+            callback(self)
 
     @classmethod
     def spawn(cls, *args: Any, **kwargs: Any) -> Any:
@@ -243,17 +242,13 @@ class Greenlet(greenlet):
     def add_spawn_callback(callback: Callable[[Greenlet], object]) -> None:
         """Call ``callback(greenlet)`` whenever one is started, from now on; once, however often it is added."""
         global _spawn_callbacks
-        if _spawn_callbacks is None:
-            _spawn_callbacks = set()
-        _spawn_callbacks.add(callback)
+        _spawn_callbacks |= {callback}
 
     @staticmethod
     def remove_spawn_callback(callback: Callable[[Greenlet], object]) -> None:
         """Do not call ``callback`` any more. One that was not added is no error."""
         global _spawn_callbacks
-        if _spawn_callbacks is not None:
-            # None when empty, so that starting costs nothing again.
-            _spawn_callbacks = (_spawn_callbacks - {callback}) or None
+        _spawn_callbacks -= {callback}
 
     # Running and ending.
 
@@ -285,16 +280,14 @@ class Greenlet(greenlet):
     def _report_result(self, result: Any) -> None:
         self._exc_info = _SUCCESS
         self.value = result
-        if self._links and not self._notifier:
-            self._schedule_links()
+        self._schedule_links()
 
     def _report_error(self, exc_info: Any) -> None:
         if isinstance(exc_info[1], GreenletExit):
             self._report_result(exc_info[1])
             return
         self._exc_info = exc_info
-        if self._links and not self._notifier:
-            self._schedule_links()
+        self._schedule_links()
         try:
             self._hub().handle_error(self, *exc_info)
         finally:
@@ -315,22 +308,9 @@ class Greenlet(greenlet):
 
     def _report_death_before_start(self, thrown: tuple[Any, ...]) -> None:
         """Make it done if it is dead without having run; ``thrown`` is what ``throw`` was given."""
-        if self._exc_info is not None or not self.dead:
-            return
-        value: Any = None
-        if len(thrown) == 3 and isinstance(thrown[1], BaseException):
-            value = thrown[1].with_traceback(thrown[2])
-        elif thrown and isinstance(thrown[0], type) and issubclass(thrown[0], BaseException):
-            arguments = thrown[1:2] if len(thrown) > 1 and thrown[1] is not None else ()
-            value = thrown[0](*arguments)
-        elif thrown and isinstance(thrown[0], BaseException):
-            value = thrown[0]
-        elif thrown:
-            # Not an exception at all: a mistake of the caller, but it has to end with something.
-            value = BaseException(thrown)
-        else:
-            value = GreenletExit()
-        self._report_error((type(value), value, value.__traceback__))
+        if self._exc_info is None and self.dead:
+            error = _as_exception(*thrown)
+            self._report_error((type(error), error, error.__traceback__))
 
     def throw(self, *args: Any) -> Any:
         """Raise in it now, by switching to it. Only for the hub: others use :meth:`kill`."""
@@ -362,10 +342,10 @@ class Greenlet(greenlet):
         """
         if self._maybe_kill_before_start(exception) or self.ready():
             return
-        waiter = Waiter() if block else None
-        self._hub().loop.run_callback(_kill, self, exception, waiter)
-        if waiter is not None:
-            waiter.get()
+        thrown = Waiter()
+        self._hub().loop.run_callback(_kill, self, exception, thrown)
+        if block:
+            thrown.get()
             self.join(timeout)
 
     # Waiting for it.
@@ -375,40 +355,38 @@ class Greenlet(greenlet):
 
         Raises :class:`~greenloom.Timeout` when the time is over, and at once without ``block``.
         """
-        if not self.ready():
-            if not block:
-                raise Timeout
-            self._wait(timeout, "get")
-        if self.successful():
-            return self.value
-        if self._exc_info is not None:
+        if not (block or self.ready()):
+            raise Timeout
+        with Timeout._start_new_or_dummy(timeout):
+            self._wait()
+        error = self.exception
+        if error is not None:
             self._raise_exception()
-        return None
+        return self.value
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until it is done, or ``timeout`` seconds are over."""
-        if self.ready():
-            return
-        timer = Timeout._start_new_or_dummy(timeout)
+        limit = Timeout._start_new_or_dummy(timeout)
         try:
-            self._wait(None, "join")
+            self._wait()
         except Timeout as expired:
-            if expired is not timer:
+            if expired is not limit:
                 raise
         finally:
-            timer.cancel()
+            limit.close()
 
-    def _wait(self, timeout: float | None, caller: str) -> None:
-        switch = getcurrent().switch
-        self.rawlink(switch)
+    def _wait(self) -> None:
+        if self.ready():
+            return
+        resume = getcurrent().switch
+        self.rawlink(resume)
         try:
-            with Timeout._start_new_or_dummy(timeout):
-                result = self._hub().switch()
-            if result is not self:
-                raise InvalidSwitchError(f"Invalid switch into Greenlet.{caller}(): {result!r}")
+            resumed_by = self._hub().switch()
+            if resumed_by is not self:
+                raise InvalidSwitchError(f"something else resumed who waits for {self!r}: {resumed_by!r}")
         except BaseException:
             # After the usual end the link is gone: it was called.
-            self.unlink(switch)
+            self.unlink(resume)
             raise
 
     def __enter__(self) -> Greenlet:
@@ -425,70 +403,18 @@ class Greenlet(greenlet):
         finally:
             self.kill()
 
-    # Links.
-
-    def has_links(self) -> int:
-        """Return how many links there are."""
-        return len(self._links)
-
-    def rawlink(self, callback: Callable[[Any], object]) -> None:
-        """Let the hub call ``callback(self)`` when it is done, also if it is already. It must not wait or raise.
-
-        Raises :class:`TypeError` if it is not callable.
-        """
-        if not callable(callback):
-            raise TypeError(f"Expected callable: {callback!r}")
-        self._links.append(callback)
-        if not self._notifier and self.ready():
-            self._schedule_links()
-
-    def link(
-        self, callback: Callable[[Any], object], SpawnedLink: Callable[[Any], Any] = SpawnedLink
-    ) -> None:
-        """Call ``callback(self)`` in a raw greenlet of its own when it is done, also if it is already."""
-        self.rawlink(SpawnedLink(callback))
-
-    def link_value(
-        self, callback: Callable[[Any], object], SpawnedLink: Callable[[Any], Any] = SuccessSpawnedLink
-    ) -> None:
-        """Do as :meth:`link`, but only if no error ends it."""
-        self.rawlink(SpawnedLink(callback))
-
-    def link_exception(
-        self, callback: Callable[[Any], object], SpawnedLink: Callable[[Any], Any] = FailureSpawnedLink
-    ) -> None:
-        """Do as :meth:`link`, but only if an error ends it."""
-        self.rawlink(SpawnedLink(callback))
-
-    def unlink(self, callback: Callable[[Any], object]) -> None:
-        """Take back one link of ``callback``, of any kind. One that is not there is no error."""
-        if callback in self._links:
-            self._links.remove(callback)
-
-    def unlink_all(self) -> None:
-        """Take back all links."""
-        self._links.clear()
-
-    def _schedule_links(self) -> None:
-        self._notifier = self._hub().loop.run_callback(self._notify_links)
-
-    def _notify_links(self) -> None:
-        # A link may add and take back others.
-        links = self._links
-        while links:
-            link = links.pop(0)
-            try:
-                link(self)
-            except BaseException:
-                self._hub().handle_error((link, self), *sys.exc_info())
-
 
 _spawn_stack.internal |= {vars(Greenlet)[method].__func__.__code__ for method in ("spawn", "spawn_later")}
 
 
-def _call_spawn_callbacks(new: Greenlet) -> None:
-    for callback in tuple(_spawn_callbacks or ()):
-        callback(new)
+def _as_exception(kind: Any = GreenletExit, value: Any = None, tb: TracebackType | None = None) -> Any:
+    """Return the exception that ``throw`` with these arguments raises."""
+    if isinstance(value, BaseException):
+        return value.with_traceback(tb)
+    if isinstance(kind, type) and issubclass(kind, BaseException):
+        return kind() if value is None else kind(value)
+    # What is no exception at all is a mistake of the caller, but it has to end with something.
+    return kind if isinstance(kind, BaseException) else BaseException(kind)
 
 
 def _throw_args(exception: Any) -> tuple[Any, ...]:
@@ -502,11 +428,10 @@ def _throw_into(target: Any, exception: Any) -> None:
         target.parent.handle_error(target, *sys.exc_info())
 
 
-def _kill(target: Greenlet, exception: Any, waiter: Waiter | None) -> None:
+def _kill(target: Greenlet, exception: Any, then: Waiter) -> None:
     """Throw, in the hub, and let the killer know that it has happened."""
     _throw_into(target, exception)
-    if waiter is not None:
-        waiter.switch(None)
+    then.switch(None)
 
 
 def joinall(
@@ -520,17 +445,20 @@ def joinall(
     After ``timeout`` seconds those that are done by then are returned. With ``raise_error`` the first error in
     one is raised at once; the others go on.
     """
-    if not raise_error:
-        return wait_on_objects(greenlets, timeout=timeout, count=count)  # type: ignore[no-any-return]
-    done = []
-    with iwait_on_objects(greenlets, timeout=timeout, count=count) as ready:
-        for one in ready:
-            if getattr(one, "exception", None) is not None:
-                if hasattr(one, "_raise_exception"):
-                    one._raise_exception()
-                raise one.exception
-            done.append(one)
-    return done
+    with iwait_on_objects(greenlets, timeout, count) as ready:
+        if not raise_error:
+            return ready.all()  # type: ignore[no-any-return]
+        return [_unless_failed(one) for one in ready]
+
+
+def _unless_failed(one: Any) -> Any:
+    error = getattr(one, "exception", None)
+    if error is None:
+        return one
+    if isinstance(one, Greenlet):
+        # With the traceback that it had at first.
+        one._raise_exception()
+    raise error
 
 
 def killall(
@@ -548,27 +476,16 @@ def killall(
             running.append(one)
     if not running:
         return
-    loop = running[-1].loop
-    if not block:
-        loop.run_callback(_kill_each, running, exception, None)
-        return
-    waiter = Waiter()
-    loop.run_callback(_kill_each, running, exception, waiter)
-    timer = Timeout._start_new_or_dummy(timeout)
-    try:
-        survivors = waiter.get()
-        if survivors:
-            joinall(survivors)
-    finally:
-        timer.cancel()
+    thrown = Waiter()
+    running[0].loop.run_callback(_kill_each, running, exception, thrown)
+    if block:
+        with Timeout._start_new_or_dummy(timeout):
+            joinall(thrown.get())
 
 
-def _kill_each(targets: list[Any], exception: Any, waiter: Waiter | None) -> None:
-    survivors = []
+def _kill_each(targets: list[Any], exception: Any, then: Waiter) -> None:
+    """Throw, in the hub, and hand over those that have survived it."""
     for one in targets:
         if not one.dead:
             _throw_into(one, exception)
-            if not one.dead:
-                survivors.append(one)
-    if waiter is not None:
-        waiter.switch(survivors)
+    then.switch([one for one in targets if not one.dead])

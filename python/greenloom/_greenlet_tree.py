@@ -38,9 +38,12 @@ class GreenletTree:
 
     __module__ = "greenloom.util"  # where it is public
 
+    #: The trees of those that it spawned.
+    child_trees: list[GreenletTree]
+
     def __init__(self, greenlet: Any) -> None:
+        self.child_trees = []
         self.greenlet = greenlet
-        self.child_trees: list[GreenletTree] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.greenlet, name)
@@ -189,6 +192,7 @@ def _spawner_of(greenlet: Any) -> Any:
 
 
 def _root_of(greenlet: Any) -> Any:
-    while greenlet.parent is not None and not getattr(greenlet, "greenlet_tree_is_root", False):
-        greenlet = greenlet.parent
-    return greenlet
+    above = greenlet.parent
+    if above is None or getattr(greenlet, "greenlet_tree_is_root", False):
+        return greenlet
+    return _root_of(above)

@@ -1,4 +1,4 @@
-"""The part of the hub that deals with errors which nobody waits for: prints them, or raises them in the main greenlet."""
+"""The part of the hub that takes the errors which nobody waits for: it prints them, or raises them in main."""
 
 from __future__ import annotations
 

@@ -20,18 +20,13 @@ def spawn_raw(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     the hub's. Raises :class:`TypeError` if ``function`` is not callable.
     """
     if not callable(function):
-        raise TypeError("function must be callable")
+        raise TypeError(f"function must be callable, not {function!r}")
     hub = get_hub()
-    loop = hub.loop
-    factory: type[RawGreenlet] = TrackedRawGreenlet if config.track_greenlet_tree else RawGreenlet
-    if kwargs:
-        # A callback of the loop takes no keywords.
-        new: Any = factory(partial(function, *args, **kwargs), hub)
-        loop.run_callback(new.switch)
-    else:
-        new = factory(function, hub)
-        loop.run_callback(new.switch, *args)
-    new.loop = loop
+    kind: Any = TrackedRawGreenlet if config.track_greenlet_tree else RawGreenlet
+    # A callback of the loop takes no keywords.
+    new = kind(partial(function, **kwargs) if kwargs else function, hub)
+    new.loop = hub.loop
+    new.loop.run_callback(new.switch, *args)
     return new
 
 
@@ -41,19 +36,18 @@ def sleep(seconds: float = 0, ref: bool = True) -> None:
     With ``ref=False`` the sleeper does not keep the loop running.
     """
     hub = get_hub()
-    loop = hub.loop
-    if seconds <= 0:
-        callback = loop.run_callback(getcurrent().switch)
-        try:
-            hub.switch()
-        finally:
-            # Does nothing after the usual end. After a kill it must not switch here a second time.
-            callback.stop()
-    else:
-        with loop.timer(seconds, ref=ref) as timer:
-            # The sleep begins now, not when the loop last looked at the clock.
-            loop.update_now()
+    if seconds > 0:
+        # The sleep begins now, not when the loop last looked at the clock.
+        hub.loop.update_now()
+        with hub.loop.timer(seconds, ref=ref) as timer:
             hub.wait(timer)
+        return
+    turn = hub.loop.run_callback(getcurrent().switch)
+    try:
+        hub.switch()
+    finally:
+        # Does nothing after the usual end. After a kill it must not switch here a second time.
+        turn.stop()
 
 
 def idle(priority: int = 0) -> None:
@@ -67,36 +61,54 @@ def kill(greenlet: Any, exception: Any = GreenletExit) -> None:
     """Raise ``exception`` in ``greenlet``, raw or not, from the hub; do not wait for it."""
     if greenlet.dead:
         return
-    if hasattr(greenlet, "kill"):
-        # Keeps one that has not started from ever starting, too.
-        greenlet.kill(exception=exception, block=False)
-    else:
+    # A Greenlet's own method keeps it from starting, too, if it has not. Raw ones have none.
+    own_kill = getattr(greenlet, "kill", None)
+    if own_kill is None:
         get_hub().loop.run_callback(greenlet.throw, exception)
+    else:
+        own_kill(exception, block=False)
 
 
 class signal:
     """Calls ``handler(*args, **kwargs)`` in a new greenlet whenever the process gets ``signalnum``.
 
     Keep the object, and end it with :meth:`cancel`. It does not keep the loop running unless :attr:`ref` is
-    set. Raises :class:`TypeError` if ``handler`` is not callable.
-    """
+    set. An error in the handler is raised in the main greenlet.
 
-    #: The class of the greenlets, :class:`greenloom.Greenlet` unless it is set.
-    greenlet_class: Any = None
+    Raises :class:`TypeError` if ``handler`` is not callable.
+    """
 
     def __init__(self, signalnum: int, handler: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         if not callable(handler):
-            raise TypeError("signal handler must be callable.")
+            raise TypeError(f"signal handler must be callable, not {handler!r}")
+        self.handler: Callable[[], Any] | None = partial(handler, *args, **kwargs)
         self.hub: Any = get_hub()
         self.watcher: Any = self.hub.loop.signal(signalnum, ref=False)
-        self.handler: Any = handler
-        self.args: Any = args
-        self.kwargs: Any = kwargs
-        if self.greenlet_class is None:
-            from greenloom._greenlet_class import Greenlet
+        self.watcher.start(self._arrived)
 
-            type(self).greenlet_class = Greenlet
-        self.watcher.start(self._start)
+    def _arrived(self) -> None:
+        # Not at the top: that module is made of this one's package.
+        from greenloom._greenlet_class import Greenlet
+
+        Greenlet.spawn(self.handle)
+
+    def handle(self) -> None:
+        """Call the handler; an error in it goes to the hub's ``handle_error``."""
+        handler, hub = self.handler, self.hub
+        if handler is None:
+            # It was cancelled while the signal was on its way.
+            return
+        try:
+            handler()
+        except BaseException:
+            hub.handle_error(None, *sys.exc_info())
+
+    def cancel(self) -> None:
+        """Call the handler no more. Calling it again does nothing."""
+        watcher, self.watcher = self.watcher, None
+        self.handler = self.hub = None
+        if watcher is not None:
+            watcher.close()
 
     @property
     def ref(self) -> bool:
@@ -106,25 +118,3 @@ class signal:
     @ref.setter
     def ref(self, value: bool) -> None:
         self.watcher.ref = value
-
-    def cancel(self) -> None:
-        """Call the handler no more. Calling it again does nothing."""
-        watcher = self.watcher
-        if watcher is not None:
-            watcher.stop()
-            watcher.close()
-        self.watcher = self.handler = self.args = self.kwargs = self.hub = self.greenlet_class = None
-
-    def _start(self) -> None:
-        try:
-            self.greenlet_class(self.handle).switch()
-        except BaseException:
-            self.hub.handle_error(None, *sys.exc_info())
-
-    def handle(self) -> None:
-        """Call the handler; an error in it goes to the hub's ``handle_error``."""
-        hub = self.hub
-        try:
-            self.handler(*self.args, **self.kwargs)
-        except BaseException:
-            hub.handle_error(None, *sys.exc_info())

@@ -93,7 +93,7 @@ class HubParker:
         finally:
             self._greenlet = None
         if result is not self:
-            raise InvalidSwitchError(f"Invalid switch into a wait: {result!r}")
+            raise InvalidSwitchError(f"Invalid switch into a waiting greenlet, with {result!r}")
         return True
 
     def resume(self) -> None:

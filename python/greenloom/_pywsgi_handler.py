@@ -14,6 +14,7 @@ import traceback
 from contextlib import suppress
 from datetime import datetime
 from io import BytesIO
+from socket import SHUT_RDWR
 from typing import Any
 
 from greenloom._pywsgi_headers import headers_factory
@@ -115,7 +116,7 @@ class WSGIHandler:
             while outcome is True and self.socket is not None:
                 self.time_start, self.time_finish = time.time(), 0
                 outcome = self.handle_one_request()
-            if isinstance(outcome, tuple):
+            if isinstance(outcome, tuple) and self.socket is not None:
                 self._send_refusal(*outcome)
         finally:
             if self.socket is not None:
@@ -126,7 +127,7 @@ class WSGIHandler:
                 own.pop(name, None)
 
     def _send_refusal(self, status: str, response: bytes) -> None:
-        self.status = status
+        self.status = self._orig_status = status
         # The client may be gone; the log tells of the request all the same.
         with suppress(OSError):
             self.socket.sendall(response)
@@ -218,7 +219,7 @@ class WSGIHandler:
         """Call the application, send what it gives, and answer for what it raises."""
         self.time_start = time.time()
         self.response_length = 0
-        self.status = self.result = None
+        self.status = self._orig_status = self.result = None
         self.headers_sent = self.response_use_chunked = self.connection_upgraded = False
         try:
             self._respond()
@@ -269,9 +270,8 @@ class WSGIHandler:
         # An application that has sent a response of its own, as one that upgrades does, gave no status.
         if not self.headers_sent and self.status:
             self.write(b"")
-        last_chunk = b"0\r\n\r\n" if self.response_use_chunked else b""
-        if last_chunk:
-            self._sendall(last_chunk)
+        if self.response_use_chunked and self.command != "HEAD":
+            self._sendall(b"0\r\n\r\n")
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         """Take the status and the headers, as PEP 3333 has it, and return :meth:`write`.
@@ -336,12 +336,15 @@ class WSGIHandler:
         send(data)
 
     def _framed(self, data: Any) -> Any:
-        # An empty chunk would be the last.
-        return b"%x\r\n%b\r\n" % (len(data), data) if data and self.response_use_chunked else data
+        """What is sent for a part of the body; nothing if it is empty, and nothing in answer to HEAD."""
+        if not data or self.command == "HEAD":
+            return b""
+        return b"%x\r\n%b\r\n" % (len(data), data) if self.response_use_chunked else data
 
     def _write(self, data: Any) -> None:
-        if data:
-            self._sendall(self._framed(data))
+        framed = self._framed(data)
+        if framed:
+            self._sendall(framed)
 
     def _write_with_headers(self, data: Any) -> None:
         self.finalize_headers()
@@ -438,6 +441,13 @@ def _close(sock: Any, rfile: Any) -> None:
             if len(raw.recv(_DRAIN)) < _DRAIN:
                 break
     # The file as well: applications may keep it, with an environment, and it would hold the socket open.
-    for it in (rfile, sock):
+    try:
+        rfile.close()
+    except RuntimeError:
+        # A greenlet of the application's is reading it. For that one the connection ends here as well.
         with suppress(OSError):
-            it.close()
+            sock.shutdown(SHUT_RDWR)
+    except OSError:
+        pass
+    with suppress(OSError):
+        sock.close()

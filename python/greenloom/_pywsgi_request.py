@@ -67,8 +67,8 @@ def body_length(headers: Any, method: str) -> int | None:
 
 def stays_open(headers: Any, protocol: str) -> bool:
     """Whether the client will send more requests."""
-    wish: str = headers.get("Connection", "").lower()
-    return {"HTTP/1.1": wish != "close", "HTTP/1.0": wish == "keep-alive"}.get(protocol, False)
+    wishes = {wish.strip() for wish in headers.get("Connection", "").lower().split(",")}
+    return {"HTTP/1.1": "close" not in wishes, "HTTP/1.0": "keep-alive" in wishes}.get(protocol, False)
 
 
 def wants_upgrade(headers: Any) -> bool:

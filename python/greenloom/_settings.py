@@ -231,7 +231,7 @@ class Config:
         self._find(name).set(value)
 
     def __dir__(self) -> list[str]:
-        return list(self.settings)
+        return [setting.name for setting in self.settings.values()]
 
     def print_help(self) -> None:
         """Print all settings with their documentation."""

@@ -17,6 +17,7 @@ from os import close as _close, dup, strerror
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from greenloom._greenloom import getcurrent
 from greenloom._hub_local import get_hub_noargs as get_hub
 from greenloom._socketcommon import (
     _resolve_addr,
@@ -146,8 +147,13 @@ class socket(__socket__.socket):
         if timeout is None:
             hub.wait(watcher)
             return
-        with Timeout.start_new(timeout, timeout_exc or TimeoutError("timed out")):
+        # What a Timeout does, without the object: this is on the way of every read with a timeout.
+        timer = hub.loop.timer(timeout, priority=-1)
+        timer.start(getcurrent().throw, timeout_exc or TimeoutError("timed out"), update=True)
+        try:
             hub.wait(watcher)
+        finally:
+            timer.close()
 
     def _may_wait(self, busy: BlockingIOError) -> None:
         """Raise the system's answer if the socket must not wait for another."""
@@ -329,10 +335,21 @@ class socket(__socket__.socket):
 
     def sendall(self, data: Buffer, flags: int = 0) -> None:
         """Send all of ``data``. Raises TimeoutError if that takes longer than the socket's timeout."""
-        view = as_bytes(data)
+        sent = 0
+        # Empty data is not sent at all: there is no point, and TLS does not like it.
+        if data and type(data) is bytes:
+            # Nearly always all of it fits, and needs no view.
+            try:
+                sent = _send(self, data, flags)
+            except BlockingIOError as busy:
+                self._may_wait(busy)
+            if sent == len(data):
+                return
+        self._send_rest(as_bytes(data)[sent:], flags)
+
+    def _send_rest(self, view: memoryview, flags: int) -> None:
         left = len(view)
         timeout = self.timeout
-        # Empty data is not sent at all: there is no point, and TLS does not like it.
         if timeout is None or timeout == 0.0:
             while left:
                 left -= self.send(view[-left:], flags)

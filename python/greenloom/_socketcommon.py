@@ -97,11 +97,14 @@ wait = wait_on_watcher
 
 #: Names of other modules that gevent's module has, and programs import from it.
 _BORROWED = {
+    "strerror": strerror,
     **{
         name: getattr(errno, name)
-        for name in ("EAGAIN", "EALREADY", "EBADF", "EINPROGRESS", "EINVAL", "EISCONN", "EWOULDBLOCK")
+        for name in (
+            *("EAGAIN", "EALREADY", "EBADF", "ECONNREFUSED", "EHOSTUNREACH"),
+            *("EINPROGRESS", "EINVAL", "EISCONN", "EWOULDBLOCK"),
+        )
     },
-    "strerror": strerror,
 }
 globals().update(_BORROWED)
 

@@ -6,8 +6,8 @@ from sys import _getframe
 from types import CodeType
 from typing import Any, Final, TypeAlias
 
-#: Code and instruction of each frame, innermost first.
-Captured: TypeAlias = tuple[tuple[CodeType, int], ...]
+#: Code and instruction of each frame, in turn, innermost first.
+Captured: TypeAlias = tuple[Any, ...]
 
 
 class _Frame:
@@ -29,7 +29,6 @@ internal: set[CodeType] = set()
 
 def capture(limit: int) -> Captured:
     """Return what to remember of the callers of the function that calls this, at most ``limit`` of them."""
-    found = []
     try:
         frame: Any = _getframe(2)
     except ValueError:
@@ -37,18 +36,20 @@ def capture(limit: int) -> Captured:
         return ()
     while frame is not None and frame.f_code in internal:
         frame = frame.f_back
-    while frame is not None and limit > 0:
+    found: list[Any] = []
+    for _ in range(limit):
+        if frame is None:
+            break
         # The line number takes a search in the code's table: not now, when nobody has asked.
-        found.append((frame.f_code, frame.f_lasti))
+        found += frame.f_code, frame.f_lasti
         frame = frame.f_back
-        limit -= 1
     return tuple(found)
 
 
 def frames(captured: Captured) -> _Frame | None:
     """Return the innermost of the frames, each with its ``f_back``; None if there are none."""
     back = None
-    for code, instruction in reversed(captured):
+    for code, instruction in zip(captured[-2::-2], captured[::-2], strict=True):
         back = _Frame(code, _line(code, instruction), back)
     return back
 

@@ -97,7 +97,7 @@ class _WorkerGreenlet(RawGreenlet):
             while self._run_next_task():
                 self._note_hub(_get_hub())
         except Exception as error:
-            print(f"Failed to run worker thread: {error!r}", file=self._stderr)
+            print(f"a worker thread of a pool ends because of {error!r}", file=self._stderr)
             traceback.print_tb(error.__traceback__, file=self._stderr)
         finally:
             hub = _get_hub()

@@ -7,7 +7,7 @@ import traceback
 from typing import Any
 
 from greenloom._compat import perf_counter
-from greenloom._greenloom import getcurrent, greenlet, settrace
+from greenloom._greenloom import getcurrent, settrace
 from greenloom._util import gmctime
 from greenloom.util import format_run_info
 
@@ -17,52 +17,56 @@ __all__ = ["GreenletTracer", "HubSwitchTracer", "MaxSwitchTracer"]
 class GreenletTracer:
     """Counts the switches of the thread that makes it, and knows the greenlet that runs. One calls the next."""
 
+    #: The greenlet that runs; None if it is not known or to be ignored.
+    active_greenlet: Any = None
+
+    #: Switches since :meth:`did_block_hub` was last asked.
+    greenlet_switch_counter = 0
+
+    _killed = False
+
     def __init__(self) -> None:
-        #: Switches since :meth:`did_block_hub` was last asked.
-        self.greenlet_switch_counter = 0
-        #: The greenlet that runs; None if it is not known or to be ignored.
-        self.active_greenlet: Any = None
-        self._killed = False
         #: The trace function that was there before, and is still called.
         self.previous_trace_function: Any = settrace(self)
 
     def kill(self) -> None:
         """Put the previous trace function back. Only in the thread that is traced."""
-        if not self._killed:
-            self._killed = True
-            settrace(self.previous_trace_function)
-            self.previous_trace_function = None
-
-    def _trace(self, event: str, args: tuple[greenlet, greenlet]) -> None:
-        self.greenlet_switch_counter += 1
-        self.active_greenlet = args[1] if event in ("switch", "throw") else None
-        previous = self.previous_trace_function
-        if previous is not None:
-            previous(event, args)
+        if self._killed:
+            return
+        previous, self.previous_trace_function = self.previous_trace_function, None
+        settrace(previous)
+        self._killed = True
 
     def __call__(self, event: str, args: Any) -> None:
         """Note a switch. Called by it."""
-        self._trace(event, args)
+        left = self.active_greenlet
+        self.greenlet_switch_counter += 1
+        # Only these two are known to have an origin and a target.
+        self.active_greenlet = args[1] if event in ("switch", "throw") else None
+        self._switched(left)
+        if self.previous_trace_function is not None:
+            self.previous_trace_function(event, args)
+
+    def _switched(self, left: Any) -> None:
+        """Note that ``left`` was switched away from, if it is known."""
 
     def did_block_hub(self, hub: Any) -> tuple[bool, Any] | None:
         """Return True and the greenlet if one has run since this was last asked, and not the hub; otherwise None.
 
         From any thread. A switch at this very moment may be missed, which only matters for a report.
         """
-        active = self.active_greenlet
-        switched = self.greenlet_switch_counter != 0
-        self.greenlet_switch_counter = 0
-        if switched or active is None or active is hub:
-            return None
-        return True, active
-
-    def ignore_current_greenlet_blocking(self) -> None:
-        """Let the current greenlet block until the next switch."""
-        self.active_greenlet = None
+        switches, self.greenlet_switch_counter = self.greenlet_switch_counter, 0
+        running = self.active_greenlet
+        hogging = not switches and running is not None and running is not hub
+        return (True, running) if hogging else None
 
     def monitor_current_greenlet_blocking(self) -> None:
         """Take the current greenlet for one that runs since now."""
         self.active_greenlet = getcurrent()
+
+    def ignore_current_greenlet_blocking(self) -> None:
+        """Let the current greenlet block until the next switch."""
+        self.active_greenlet = None
 
     def did_block_hub_report(
         self, hub: Any, active_greenlet: Any, format_kwargs: dict[str, Any]
@@ -81,56 +85,55 @@ class GreenletTracer:
         ]
 
 
-class _TimedTracer(GreenletTracer):
+class _LimitTracer(GreenletTracer):
+    """Knows for how many seconds, at most, something was not switched to."""
+
     def __init__(self, hub: Any, max_blocking_time: float) -> None:
         self.hub: Any = hub
         self.max_blocking_time = max_blocking_time
         super().__init__()
 
     def kill(self) -> None:
-        self.hub = None
+        """Do as every tracer, and let go of the hub."""
         super().kill()
+        self.hub = None
+
+    def _seconds(self) -> float:
+        raise NotImplementedError
+
+    def did_block_hub(self, hub: Any) -> tuple[bool, Any] | None:
+        """Return True and the greenlet that runs if it took too long; otherwise None."""
+        return (True, self.active_greenlet) if self._seconds() > self.max_blocking_time else None
 
 
-class HubSwitchTracer(_TimedTracer):
-    """Knows when the hub was last switched to."""
+class HubSwitchTracer(_LimitTracer):
+    """Counts from the last switch to the hub, or from ever."""
 
-    def __init__(self, hub: Any, max_blocking_time: float) -> None:
-        self.last_entered_hub = 0.0
-        super().__init__(hub, max_blocking_time)
+    _in_hub_at = float("-inf")
 
-    def _trace(self, event: str, args: tuple[greenlet, greenlet]) -> None:
-        super()._trace(event, args)
+    def _switched(self, left: Any) -> None:
         if self.active_greenlet is self.hub:
-            self.last_entered_hub = perf_counter()
+            self._in_hub_at = perf_counter()
 
-    def did_block_hub(self, hub: Any) -> tuple[bool, Any] | None:
-        """Return True and the greenlet that runs if the hub was last switched to too long ago."""
-        if perf_counter() - self.last_entered_hub > self.max_blocking_time:
-            return True, self.active_greenlet
-        return None
+    def _seconds(self) -> float:
+        return perf_counter() - self._in_hub_at
 
 
-class MaxSwitchTracer(_TimedTracer):
-    """Knows the longest time between two switches, but those that the hub had itself."""
+class MaxSwitchTracer(_LimitTracer):
+    """Takes the longest time between two switches, but those that the hub had itself."""
+
+    _longest: float | None = None
 
     def __init__(self, hub: Any, max_blocking_time: float) -> None:
-        self.last_switch = perf_counter()
-        self.max_blocking = 0.0
+        self._switched_at = perf_counter()
         super().__init__(hub, max_blocking_time)
 
-    def _trace(self, event: str, args: tuple[greenlet, greenlet]) -> None:
-        left = self.active_greenlet
-        super()._trace(event, args)
+    def _switched(self, left: Any) -> None:
         now = perf_counter()
+        ran, self._switched_at = now - self._switched_at, now
         if left is not None and left is not self.hub:
-            self.max_blocking = max(self.max_blocking, now - self.last_switch)
-        self.last_switch = now
+            self._longest = max(ran, self._longest or 0.0)
 
-    def did_block_hub(self, hub: Any) -> tuple[bool, Any] | None:
-        """Return True and the greenlet that runs if the longest time was too long."""
-        if self.max_blocking == 0:
-            self.max_blocking = perf_counter() - self.last_switch
-        if self.max_blocking > self.max_blocking_time:
-            return True, self.active_greenlet
-        return None
+    def _seconds(self) -> float:
+        # Without any switch, it is the time so far.
+        return perf_counter() - self._switched_at if self._longest is None else self._longest

@@ -19,6 +19,7 @@ class _NotGiven(Enum):
 
 _NONE = _NotGiven.NOT_GIVEN
 
+
 def copy_globals(
     source: Any,
     globs: dict[str, Any],

@@ -82,8 +82,9 @@ class Waiter:
             self._keep(True, None, throw_args)
 
     def _resume(self, enter: Callable[..., Any], *args: Any) -> None:
-        hub = self.hub
-        if getcurrent() is not hub:
+        hub: Any = self.hub
+        current: Any = getcurrent()
+        if current is not hub:
             raise AssertionError("a Waiter's greenlet may only be resumed from the Hub greenlet")
         try:
             enter(*args)

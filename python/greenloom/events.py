@@ -50,7 +50,16 @@ def notify_and_call_entry_points(event: Any) -> None:
     from importlib.metadata import entry_points
 
     for entry_point in entry_points(group=event.ENTRY_POINT_NAME):
-        entry_point.load()(event)
+        # Where gevent itself is installed too: its own have nothing to do here, and would import all of it.
+        if entry_point.value.split(".")[0] != "gevent":
+            entry_point.load()(event)
+
+
+class _Event:
+    """An event is no more than its attributes."""
+
+    def _set(self, **attributes: Any) -> None:
+        vars(self).update(attributes)
 
 
 # The monitor thread.
@@ -73,14 +82,16 @@ class IPeriodicMonitorThreadStartedEvent(Interface):
 
 
 @implementer(IPeriodicMonitorThreadStartedEvent)
-class PeriodicMonitorThreadStartedEvent:
+class PeriodicMonitorThreadStartedEvent(_Event):
     """Implements :class:`IPeriodicMonitorThreadStartedEvent`."""
 
     #: The group of entry points that are called with it.
     ENTRY_POINT_NAME = "gevent.plugins.hub.periodic_monitor_thread_started"
 
+    monitor: Any
+
     def __init__(self, monitor: Any) -> None:
-        self.monitor = monitor
+        self._set(monitor=monitor)
 
 
 class IEventLoopBlocked(Interface):
@@ -93,21 +104,25 @@ class IEventLoopBlocked(Interface):
 
 
 @implementer(IEventLoopBlocked)
-class EventLoopBlocked:
+class EventLoopBlocked(_Event):
     """Implements :class:`IEventLoopBlocked`."""
 
+    greenlet: Any
+    blocking_time: float
+    info: list[str]
+    hub: Any
+
     def __init__(self, greenlet: Any, blocking_time: float, info: list[str], *, hub: Any = None) -> None:
-        self.greenlet = greenlet
-        self.blocking_time = blocking_time
-        self.info = info
-        self.hub = hub
+        self._set(greenlet=greenlet, blocking_time=blocking_time, info=info, hub=hub)
 
 
-class _MemoryEvent:
+class _MemoryEvent(_Event):
+    mem_usage: int
+    max_allowed: int
+    memory_info: Any
+
     def __init__(self, mem_usage: int, max_allowed: int, memory_info: Any) -> None:
-        self.mem_usage = mem_usage
-        self.max_allowed = max_allowed
-        self.memory_info = memory_info
+        self._set(mem_usage=mem_usage, max_allowed=max_allowed, memory_info=memory_info)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} used={self.mem_usage} max={self.max_allowed} details={self.memory_info!r}>"
@@ -159,12 +174,14 @@ class IGeventPatchEvent(Interface):
 
 
 @implementer(IGeventPatchEvent)
-class GeventPatchEvent:
+class GeventPatchEvent(_Event):
     """Implements :class:`IGeventPatchEvent`."""
 
+    source: Any
+    target: Any
+
     def __init__(self, source: Any, target: Any) -> None:
-        self.source = source
-        self.target = target
+        self._set(source=source, target=target)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} source={self.source!r} target={self.target!r} at {id(self):x}>"
@@ -201,10 +218,12 @@ class GeventWillPatchModuleEvent(GeventWillPatchEvent):
 
     ENTRY_POINT_NAME = "gevent.plugins.monkey.will_patch_module"
 
+    module_name: str
+    target_item_names: Any
+
     def __init__(self, module_name: str, source: Any, target: Any, items: Any) -> None:
         super().__init__(source, target)
-        self.module_name = module_name
-        self.target_item_names = items
+        self._set(module_name=module_name, target_item_names=items)
 
 
 class IGeventDidPatchModuleEvent(IGeventDidPatchEvent):
@@ -219,9 +238,11 @@ class GeventDidPatchModuleEvent(GeventDidPatchEvent):
 
     ENTRY_POINT_NAME = "gevent.plugins.monkey.did_patch_module"
 
+    module_name: str
+
     def __init__(self, module_name: str, source: Any, target: Any) -> None:
         super().__init__(source, target)
-        self.module_name = module_name
+        self._set(module_name=module_name)
 
 
 class _PatchAll(GeventPatchEvent):

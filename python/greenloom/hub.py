@@ -69,7 +69,12 @@ def reinit(hub: Hub | None = None) -> None:
     """
     forked = _get_hub() if hub is None else hub
     if forked is not None:
-        forked._after_fork()
+        forked.loop.reinit()
+        # Fork watchers only run in the next turn of the loop, and the child may use the helpers before.
+        for kept_as, _ in Hub._helpers:
+            on_fork = getattr(getattr(forked, kept_as), "_on_fork", None)
+            if on_fork is not None:
+                on_fork()
 
 
 class _Helper:
@@ -285,14 +290,6 @@ class Hub(ErrorReportingGreenlet):
         return False
 
     # Its end.
-
-    def _after_fork(self) -> None:
-        self.loop.reinit()
-        # Fork watchers only run in the next turn of the loop, and the child may use the helpers before.
-        for kept_as, _ in self._helpers:
-            on_fork = getattr(getattr(self, kept_as), "_on_fork", None)
-            if on_fork is not None:
-                on_fork()
 
     def destroy(self, destroy_loop: bool | None = None) -> None:
         """End the hub: its monitor thread, resolver, threads, and its loop unless that is the default one.

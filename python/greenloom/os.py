@@ -133,7 +133,7 @@ def _finish_close(fd: int) -> None:
 # --------------------------------------------------------------------------------------------------- children
 
 #: The children that :func:`fork_and_watch` made and nobody has waited for: a watcher while the child runs, then
-#: its process id, its status and the time.
+#: its process id, its status, the time, and whether it is waited for by someone who has started it, as Popen does.
 _watched_children: dict[int, Any] = {}
 
 #: Set when the child has finished, for those who wait for it; -1 is any child.
@@ -150,11 +150,11 @@ def _on_child_hook() -> None:
     """Called in the hub after a watched child has finished. :mod:`greenloom.signal` puts its own here."""
 
 
-def _child_ended(watcher: Any, callback: Callable[[Any], object] | None) -> None:
+def _child_ended(watcher: Any, callback: Callable[[Any], object] | None, owned: bool) -> None:
     with watcher:
         pid = watcher.pid
         _reap_children()
-        _watched_children[pid] = (pid, watcher.rstatus, time.monotonic())
+        _watched_children[pid] = (pid, watcher.rstatus, time.monotonic(), owned)
         for who in (pid, -1):
             if who in _finished_events:
                 _finished_events.pop(who).set()
@@ -173,11 +173,17 @@ def _reap_children(timeout: float = _FORGET_AFTER) -> None:
             del _watched_children[pid]
 
 
-def _watch_child(pid: int, callback: Any = None, loop: Any = None, ref: bool = False) -> None:
+def _watch_child(
+    pid: int, callback: Any = None, loop: Any = None, ref: bool = False, owned: bool = False
+) -> None:
     if loop is None:
         loop = get_hub().loop
+    former = _watched_children.get(pid)
+    if former is not None and not isinstance(former, tuple):
+        # Popen may start its program by our `posix_spawn`, and only one can see the status.
+        former.close()
     child = _watched_children[pid] = loop.child(pid, ref=ref)
-    child.start(_child_ended, child, callback)
+    child.start(_child_ended, child, callback, owned)
 
 
 def _finished(who: int) -> Event:
@@ -188,7 +194,7 @@ def _finished(who: int) -> Event:
 
 
 def _oldest_finished() -> int | None:
-    finished = [child for child in _watched_children.values() if isinstance(child, tuple)]
+    finished = [child for child in _watched_children.values() if isinstance(child, tuple) and not child[3]]
     return min(finished, key=lambda child: child[2])[0] if finished else None
 
 
@@ -201,7 +207,7 @@ def waitpid(pid: int, options: int) -> tuple[int, int]:
     if pid == -1:
         found = _oldest_finished()
         if found is None:
-            return _wait_for_any() if options == 0 else _waitpid(pid, options)
+            return _any_child(options)
         pid = found
     child = _watched_children.get(pid)
     if child is None:
@@ -222,11 +228,17 @@ def waitpid(pid: int, options: int) -> tuple[int, int]:
     return child[0], child[1]
 
 
-def _wait_for_any() -> tuple[int, int]:
+def _any_child(options: int) -> tuple[int, int]:
+    if options not in (0, os.WNOHANG):
+        return _waitpid(-1, options)
     while True:
         found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if found is not None and found.si_pid not in _watched_children:
+        # What is left of a child that has finished may have the number of a new one.
+        if found is not None and isinstance(_watched_children.get(found.si_pid, ()), tuple):
             return _waitpid(found.si_pid, 0)
+        if options:
+            # There is none, or it is a watched one, whose status belongs to the loop and will come from there.
+            return 0, 0
         # A watched one says when it has finished; the others have to be looked for.
         _finished(-1).wait(_LOOK_AGAIN)
         pid = _oldest_finished()

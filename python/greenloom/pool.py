@@ -291,7 +291,7 @@ class Pool(Group):
         self._semaphore: Any = DummySemaphore()
         if size is not None:
             if size < 0:
-                raise ValueError(f"size must not be negative: {size!r}")
+                raise ValueError(f"a pool cannot have a negative size: {size!r}")
             self._semaphore = Semaphore(size)
         self.size = size
         if greenlet_class:

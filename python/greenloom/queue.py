@@ -57,7 +57,7 @@ class SimpleQueue(_WaitList):
         if maxsize == 0:
             import warnings
 
-            text = "Queue(0) now equivalent to Queue(None); if you want a channel, use Channel"
+            text = "Queue(0) has no limit, like Queue(None); a queue without any room is a Channel"
             warnings.warn(text, DeprecationWarning, stacklevel=_warn_depth)
         #: How many items there may be: infinity if there is no limit.
         self._limit: float = _limit_of(maxsize)
@@ -381,15 +381,6 @@ class SimpleQueue(_WaitList):
             if not put and not got:
                 return
 
-    def __iter__(self) -> Any:
-        return self
-
-    def __next__(self) -> Any:
-        item = self.get()
-        if item is not StopIteration:
-            return item
-        raise item
-
 
 def _contains(waiting: deque[Any], parked: Any) -> bool:
     return any(one is parked for one in waiting)
@@ -492,7 +483,7 @@ class UnboundQueue(Queue):
 
     def __init__(self, maxsize: None = None, items: Iterable[Any] = ()) -> None:
         if maxsize is not None:
-            raise ValueError("UnboundQueue has no maxsize")
+            raise ValueError("an UnboundQueue cannot have a limit")
         super().__init__(None, items)
 
 

@@ -24,7 +24,7 @@ from greenloom.select import (
 )
 
 if TYPE_CHECKING:
-    from selectors import EVENT_READ, EVENT_WRITE, SelectorKey
+    from selectors import EVENT_READ as EVENT_READ, EVENT_WRITE as EVENT_WRITE, SelectorKey as SelectorKey
 
     from _typeshed import FileDescriptorLike
 

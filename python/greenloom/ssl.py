@@ -12,6 +12,7 @@ from socket import AF_INET, SO_TYPE, SOCK_STREAM, SOL_SOCKET
 from typing import TYPE_CHECKING, Any
 
 from greenloom._rebound import rebound
+from greenloom._socketcommon import as_bytes
 from greenloom._util import copy_globals
 from greenloom.socket import create_connection as create_connection, socket, timeout_default
 
@@ -244,9 +245,11 @@ class SSLSocket(__ssl__.SSLSocket, socket):  # type: ignore[misc]
     def sendall(self, data: Buffer, flags: int = 0) -> None:
         """Send all of ``data``. Raises TimeoutError if that takes longer than the socket's timeout."""
         self._checkClosed()
-        if self._sslobj is not None:
+        if self._sslobj is None:
+            socket.sendall(self, data, flags)
+        else:
             self._refuse_flags("sendall", flags)
-        socket.sendall(self, data, flags)
+            self._send_rest(as_bytes(data), flags)
 
     def _refuse_flags(self, method: str, flags: int) -> None:
         if flags != 0:

@@ -77,7 +77,7 @@ class Popen(__subprocess__.Popen):  # type: ignore[type-arg]
         loop.install_sigchld()
         self.result = AsyncResult()
         super().__init__(args, bufsize, *more, **kwargs)
-        _green_os._watch_child(self.pid, self._on_child, loop, ref=True)
+        _green_os._watch_child(self.pid, self._on_child, loop, ref=True, owned=True)
         size = -1 if bufsize is None or bufsize == 1 else bufsize
         self.stdin = _cooperative(self.stdin, "wb", size)
         self.stdout = _cooperative(self.stdout, "rb", size)

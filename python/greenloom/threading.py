@@ -165,60 +165,51 @@ class Timer(Thread, __threading__.Timer):
     """A timer that is a greenlet."""
 
 
-class _ForkHooks:
-    """Keep ``threading``'s tables right over a fork, in whose child only the current greenlet counts as a thread."""
+# What happens at a fork, if threading is patched. The handlers run around threading's own, which came first.
 
-    def __init__(self) -> None:
-        self._active: dict[int, Any] = {}
-
-    def before_fork_in_parent(self) -> None:
-        # Makes a dummy for the current greenlet if it has none, to be found in the table afterwards.
-        __threading__.current_thread()
-        self._active = dict(_stdlib._active)
-
-    def after_fork_in_child(self) -> None:
-        # Runs after threading's own handler, which was registered earlier.
-        current = get_ident()
-        self._stop_other_threads(current)
-        self._active = {}
-        main = _MainThread()
-        main._ident = current
-        _stdlib._active.clear()
-        _stdlib._active[current] = main
-        _stdlib._main_thread = main
-
-    def _stop_other_threads(self, current: int) -> None:
-        # The greenlets themselves are still there and may be switched to; nothing that they would do on the way out
-        # should happen twice, so they are not killed. Up to 3.12 threading's own handler does this.
-        name = _DummyThread._G_HANDLE_NAME
-        if name is None:
-            return
-        for ident, thread in self._active.items():
-            handle = getattr(thread, name, None)
-            if ident != current and isinstance(handle, _ThreadHandle) and handle._started:
-                # Not the time to let others run.
-                handle._set_done(enter_hub=False)
+_threads_before_fork: list[Any] = []
 
 
-_fork_hooks = _ForkHooks()
+def _before_fork() -> None:
+    """Note who is there. The current greenlet has to be, as the only one that the child will know."""
+    _threads_before_fork[:] = [__threading__.current_thread(), *_stdlib._active.values()]
+
+
+def _after_fork_in_child() -> None:
+    """Make the current greenlet the main thread, and count all others as ended."""
+    survivor, *threads = _threads_before_fork
+    _threads_before_fork.clear()
+    for thread in threads:
+        if thread is not survivor:
+            _count_as_ended(thread)
+    main = _MainThread()
+    main._ident = get_ident()
+    _stdlib._main_thread = main
+    _stdlib._active.clear()
+    _stdlib._active[main._ident] = main
+
+
+def _count_as_ended(thread: Any) -> None:
+    # Its greenlet is not killed: what it would do on the way out has to happen once, in the parent. Up to 3.12
+    # threading itself marks the thread; after that the handle tells.
+    handle = getattr(thread, _DummyThread._G_HANDLE_NAME or "", None)
+    if isinstance(handle, _ThreadHandle) and handle._started:
+        # Nothing else may run at this moment.
+        handle._set_done(enter_hub=False)
 
 
 def _gevent_will_monkey_patch(
     native_module: ModuleType, items: Iterable[str], warn: Callable[[str], object]
 ) -> None:
     """Before patching: let the main thread be found by the identity of the greenlet that it runs."""
-    main_thread = main_native_thread()
-    if __threading__.current_thread() != main_thread:
+    main: Any = main_native_thread()
+    if main != __threading__.current_thread():
         warn(
             "Monkey-patching outside the main native thread. Some APIs will not be available. Expect a KeyError to "
             "be printed at shutdown."
         )
         return
-    current = get_ident()
-    if current not in _stdlib._active:
-        del _stdlib._active[main_thread.ident]
-        main_thread._ident = current
-        _stdlib._active[current] = main_thread
-    os.register_at_fork(
-        before=_fork_hooks.before_fork_in_parent, after_in_child=_fork_hooks.after_fork_in_child
-    )
+    native, main._ident = main._ident, get_ident()
+    _stdlib._active.pop(native, None)
+    _stdlib._active[main._ident] = main
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

@@ -240,9 +240,9 @@ class ThreadPool(GroupMappingMixin):
 
 def _check_maxsize(maxsize: int) -> None:
     if not isinstance(maxsize, int):
-        raise TypeError(f"maxsize must be integer: {maxsize!r}")
+        raise TypeError(f"maxsize has to be an int, not {maxsize!r}")
     if maxsize < 0:
-        raise ValueError(f"maxsize must not be negative: {maxsize!r}")
+        raise ValueError(f"there cannot be a negative number of threads: {maxsize!r}")
 
 
 class _PoolFuture:

@@ -149,18 +149,19 @@ class Timeout(BaseException):
         if self.seconds is None:
             return ""
         unit = "second" if self.seconds == 1 else "seconds"
-        if self.exception is False:
-            remark = " (silent)"
-        else:
-            remark = "" if self.exception is None else f": {self.exception}"
-        return f"{self.seconds} {unit}{remark}"
+        return f"{self.seconds} {unit}{self._remark()}"
+
+    def _remark(self) -> str:
+        if self.exception is None:
+            return ""
+        return " (silent)" if self.exception is False else f": {self.exception}"
 
     def __lt__(self, other: Any) -> bool:
         """Compare the seconds with a number or with another Timeout's."""
-        try:
-            return bool(cast(float, self.seconds) < getattr(other, "seconds", other))
-        except TypeError:
+        theirs = getattr(other, "seconds", other)
+        if self.seconds is None or not isinstance(theirs, (int, float)):
             return NotImplemented
+        return self.seconds < theirs
 
 
 def with_timeout(seconds: float | None, function: Callable[..., T], *args: Any, **kwds: Any) -> T:
@@ -177,3 +178,4 @@ def with_timeout(seconds: float | None, function: Callable[..., T], *args: Any, 
             if expired is not limit or substitute is _NONE:
                 raise
             return cast(T, substitute)
+    raise AssertionError("only a Timeout made with False keeps itself to itself")

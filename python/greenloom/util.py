@@ -6,12 +6,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import update_wrapper
 from types import FrameType, TracebackType
 from typing import Any, TextIO
 
 from greenloom._compat import native_get_ident, perf_counter
 from greenloom._greenlet_tree import STACK_LIMIT, GreenletTree
-from greenloom._util import _NONE, update_wrapper
+from greenloom._util import _NONE
 
 __all__ = ["GreenletTree", "assert_switches", "format_run_info", "print_run_info", "wrap_errors"]
 
@@ -87,41 +88,46 @@ def is_idle_threadpool_worker(frame: FrameType) -> bool:
     return bool(frame.f_locals and frame.f_locals.get("gevent_threadpool_worker_idle"))
 
 
+_RULE = "*" * 80
+
+
 def _format_threads(stacks: bool, limit: int | None, current_ident: int) -> list[str]:
+    # Not at the top: it would be imported before it can be patched.
     import threading
 
     known = {thread.ident: thread for thread in threading.enumerate()}
-    line = "*" * 80
-    lines = [line, "* Threads"]
+    lines = [_RULE, "* Threads"]
     for ident, frame in sys._current_frames().items():
-        thread: Any = known.get(ident)
-        name: Any = None if thread is None else thread.name
-        with_stack = stacks
-        if thread is None and is_idle_threadpool_worker(frame):
-            name = "idle threadpool worker"
-            with_stack = False
-        monitor = getattr(thread, "gevent_monitoring_thread", None)
-        if monitor is not None:
-            name = repr(monitor())
-        current = ") (CURRENT" if ident == current_ident else ""
-        lines += [line, f"Thread 0x{ident:x} ({name}{current})\n"]
-        if with_stack:
-            lines.append("".join(traceback.format_stack(frame, limit)))
-        elif not stacks:
+        name, idle = _thread_name(known.get(ident), frame)
+        mark = " (CURRENT)" if ident == current_ident else ""
+        lines += [_RULE, f"Thread {ident:#x} ({name}){mark}\n"]
+        if not stacks:
             lines.append("\t...stack elided...")
+        elif not idle:
+            lines.append("".join(traceback.format_stack(frame, limit)))
     return lines
 
 
+def _thread_name(thread: Any, frame: FrameType) -> tuple[Any, bool]:
+    """Return what to call the thread, and whether it only waits for work, so that its stack says nothing."""
+    if thread is None:
+        # A pool's threads are not made by `threading`.
+        idle = is_idle_threadpool_worker(frame)
+        return ("idle threadpool worker" if idle else None), idle
+    monitor = getattr(thread, "gevent_monitoring_thread", None)
+    return (thread.name if monitor is None else repr(monitor())), False
+
+
 def _format_greenlets(stacks: bool, limit: int | None) -> list[str]:
-    line = "*" * 80
-    lines = [line, "* Greenlets", line]
-    forest = GreenletTree.forest()
-    forest.sort(key=lambda tree: "" if tree.is_current_tree else repr(tree.greenlet))
-    for tree in forest:
-        lines.append("---- Thread boundary")
+    lines = [_RULE, "* Greenlets", _RULE]
+    # The current thread's first.
+    for tree in sorted(
+        GreenletTree.forest(), key=lambda tree: (not tree.is_current_tree, repr(tree.greenlet))
+    ):
         # The frames of another thread's greenlets cannot be told from those of its running one.
-        details = {"running_stacks": stacks and tree.is_current_tree, "running_stack_limit": limit}
-        lines += tree.format_lines(details)
+        shown = {"running_stacks": stacks and tree.is_current_tree, "running_stack_limit": limit}
+        lines.append("---- Thread boundary")
+        lines.extend(tree.format_lines(shown))
     return lines
 
 
@@ -136,46 +142,47 @@ class assert_switches:
     switch to the hub. A block that raises something is not checked.
     """
 
-    hub: Any = None
+    #: What watches the block while it runs.
     tracer: Any = None
-    _entered = 0.0
+
+    _hub: Any = None
+    _begun = 0.0
 
     def __init__(self, max_blocking_time: float | None = None, hub_only: bool = False) -> None:
-        self.max_blocking_time = max_blocking_time
         self.hub_only = hub_only
+        self.max_blocking_time = max_blocking_time or 0
 
     def __enter__(self) -> assert_switches:
         # They are made of this module.
         from greenloom import _tracer
         from greenloom._hub_local import get_hub
 
-        self.hub = get_hub()
-        if not self.max_blocking_time:
-            self.tracer = _tracer.GreenletTracer()
-        elif self.hub_only:
-            self.tracer = _tracer.HubSwitchTracer(self.hub, self.max_blocking_time)
+        self._hub, self._begun = get_hub(), perf_counter()
+        if self.max_blocking_time:
+            kind = _tracer.HubSwitchTracer if self.hub_only else _tracer.MaxSwitchTracer
+            self.tracer = kind(self._hub, self.max_blocking_time)
         else:
-            self.tracer = _tracer.MaxSwitchTracer(self.hub, self.max_blocking_time)
-        self._entered = perf_counter()
+            self.tracer = _tracer.GreenletTracer()
         self.tracer.monitor_current_greenlet_blocking()
         return self
 
     def __exit__(
         self, t: type[BaseException] | None, v: BaseException | None, tb: TracebackType | None
     ) -> None:
-        hub, self.hub = self.hub, None
-        tracer, self.tracer = self.tracer, None
+        hub, tracer = self._hub, self.tracer
+        self._hub = self.tracer = None
         tracer.kill()
-        if t is not None:
-            return
-        blocked = tracer.did_block_hub(hub)
-        if not blocked:
-            return
-        message = f"To {'the hub' if self.hub_only else 'any greenlet'} in {perf_counter() - self._entered:.4f} seconds"
+        if t is None:
+            _, hog = tracer.did_block_hub(hub) or (False, None)
+            if hog is not None:
+                raise _FailedToSwitch("\n".join(self._message(tracer.did_block_hub_report(hub, hog, {}))))
+
+    def _message(self, report: list[str]) -> list[str]:
+        target = "the hub" if self.hub_only else "any greenlet"
+        first = f"To {target} in {perf_counter() - self._begun:.4f} seconds"
         if self.max_blocking_time:
-            message += f" (max allowed {self.max_blocking_time:.4f} seconds)"
-        report = tracer.did_block_hub_report(hub, blocked[1], {})
-        raise _FailedToSwitch("\n".join([message, *report]))
+            first += f" (max allowed {self.max_blocking_time:.4f} seconds)"
+        return [first, *report]
 
 
 def clear_stack_frames(frame: FrameType | None) -> None:

@@ -26,17 +26,24 @@ def test_subscribers_are_told(seen: list[Any]) -> None:
     assert event.target_item_names == ["item"]
 
 
-def test_entry_points_of_the_group_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entry_points_of_the_group_are_called_but_those_of_gevent_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import importlib.metadata
 
     called: list[Any] = []
 
     class EntryPoint:
+        def __init__(self, value: str) -> None:
+            self.value = value
+
         def load(self) -> Any:
             return called.append
 
     def entry_points(group: str) -> list[EntryPoint]:
-        return [EntryPoint()] if group == "gevent.plugins.monkey.did_patch_all" else []
+        assert group == "gevent.plugins.monkey.did_patch_all"
+        # The second is what gevent itself has when it is installed too.
+        return [EntryPoint("plugin.module:function"), EntryPoint("gevent.monkey:_subscribe")]
 
     monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
     event = events.GeventDidPatchAllEvent({"os": True}, {"extra": 1})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from programs import python
 
 
@@ -116,6 +118,37 @@ def test_a_subscriber_may_forbid_all() -> None:
         assert monkey.patch_all() is False
         assert not monkey.is_module_patched("time")
         """)
+
+
+def test_entry_points_hear_of_it(tmp_path: Path) -> None:
+    groups = [
+        "will_patch_all",
+        "will_patch_module",
+        "did_patch_module",
+        "did_patch_builtins",
+        "did_patch_all",
+    ]
+    metadata = tmp_path / "plugin-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        "".join(f"[gevent.plugins.monkey.{group}]\nmine = plugin:{group}\n" for group in groups)
+    )
+    (tmp_path / "plugin.py").write_text(
+        "".join(f"def {group}(event): print({group!r}, type(event).__name__)\n" for group in groups)
+    )
+    shown = python(f"""
+        import sys; sys.path.insert(0, {str(tmp_path)!r})
+        from greenloom import monkey
+        monkey.patch_all(**dict.fromkeys("socket dns select thread os ssl subprocess signal queue".split(), False))
+        """)
+    assert shown.splitlines() == [
+        "will_patch_all GeventWillPatchAllEvent",
+        "will_patch_module GeventWillPatchModuleEvent",
+        "did_patch_module GeventDidPatchModuleEvent",
+        "did_patch_builtins GeventDidPatchBuiltinModulesEvent",
+        "did_patch_all GeventDidPatchAllEvent",
+    ]
 
 
 def test_a_module_of_ones_own_can_be_patched() -> None:

@@ -133,6 +133,12 @@ def test_a_refusal_is_logged_without_a_traceback(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == ""
 
 
+def test_a_refusal_after_a_response_is_logged_as_one() -> None:
+    with serving(hello) as site:
+        site.ask(b"GET / HTTP/1.1\r\n\r\nbad\r\n\r\n")
+    assert [line.split('" ')[1][:3] for line in site.log.getvalue().splitlines()] == ["200", "400"]
+
+
 def test_a_long_request_line_is_refused() -> None:
     with serving(hello) as site:
         assert status(site.ask(b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n")) == 414
@@ -156,6 +162,12 @@ def test_requests_may_be_sent_ahead() -> None:
         )
     assert answer.count(b"HTTP/1.1 200 OK") == 3
     assert [answer.count(b'"PATH_INFO": "/%d"' % number) for number in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_close_may_be_one_of_several_wishes() -> None:
+    with serving(hello) as site:
+        answer = site.ask(b"GET / HTTP/1.1\r\nConnection: TE, Close\r\n\r\nGET / HTTP/1.1\r\n\r\n")
+    assert answer.count(b"200 OK") == 1
 
 
 def test_a_body_that_nobody_reads_does_not_become_a_request() -> None:

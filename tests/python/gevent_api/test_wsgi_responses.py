@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+import greenloom
 from greenloom.pywsgi import LoggingLogAdapter, SecureEnviron, WSGISecureEnviron, format_date_time
 from wsgi_site import body, hello, serving, status
 
@@ -53,6 +55,15 @@ def test_an_old_client_may_keep_the_connection() -> None:
     assert answer.count(b"200 OK") == 2
     assert answer.count(b"Connection: keep-alive") == 1
     assert answer.count(b"Connection: close") == 1
+
+
+@pytest.mark.parametrize("application", [hello, streamed])
+def test_the_answer_to_head_has_no_body(application: Any) -> None:
+    with serving(application) as site:
+        answer = site.ask(b"HEAD / HTTP/1.1\r\n\r\n" * 2)
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    assert (b"Content-Length: 5" if application is hello else b"Transfer-Encoding: chunked") in answer
+    assert all(body(part) == b"" for part in answer.split(b"HTTP/1.1 ")[1:])
 
 
 def test_write_sends_at_once() -> None:
@@ -198,10 +209,28 @@ def test_a_client_that_leaves_during_the_response_is_no_error(capsys: pytest.Cap
             client.sendall(GET)
             client.recv(1)
         while not site.log.getvalue():
-            import greenloom
-
             greenloom.sleep(0.005)
     assert capsys.readouterr().err == ""
+
+
+def test_the_connection_ends_although_the_application_still_reads_from_it() -> None:
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        reading.append(greenloom.spawn(read, environ["wsgi.input"]))
+        greenloom.sleep(0)
+        start_response("101 Switching Protocols", [("Connection", "close")])
+        return []
+
+    def read(file: Any) -> str:
+        try:
+            return f"read {file.read()!r}"
+        except OSError as error:
+            return f"failed: {error.errno}"
+
+    reading: list[Any] = []
+    with serving(application) as site, site.connection() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nConnection: Upgrade\r\n\r\n")
+        assert status(b"".join(iter(lambda: client.recv(65536), b""))) == 101
+        assert reading[0].get(timeout=5) in ("read b''", f"failed: {errno.EBADF}")
 
 
 def test_dates_are_as_http_has_them() -> None:

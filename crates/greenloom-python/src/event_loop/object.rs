@@ -129,7 +129,7 @@ impl Callback {
 }
 
 /// An event loop.
-#[pyclass(module = "gevent.core", name = "loop", subclass, frozen, dict, weakref)]
+#[pyclass(module = "gevent.core", name = "loop", subclass, frozen, weakref)]
 pub(crate) struct Loop {
     pub(crate) state: StateCell,
     pub(crate) shared: Shared,

@@ -25,7 +25,10 @@ pub(crate) enum Kind {
 }
 
 /// What all watchers are.
-#[pyclass(module = "gevent._ffi.watcher", name = "watcher", subclass, frozen, dict, weakref)]
+///
+/// Without a `__dict__`: CPython lets the collector see an object before PyO3 has filled it in, and making a dict in between
+/// may run it.
+#[pyclass(module = "gevent._ffi.watcher", name = "watcher", subclass, frozen, weakref)]
 pub(crate) struct Watcher {
     owner: Ref,
     inner: GilCell<Inner>,
