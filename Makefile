@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 .DEFAULT_GOAL := help
 .PHONY: help demo python test test-rust test-python test-all-pythons test-many test-threads conformance lint fmt docs \
-	bench bench-rust bench-python bench-quick asan tsan loom abort miri aarch64 check-all clean
+	bench bench-rust bench-python bench-check bench-quick asan tsan loom abort miri aarch64 check-all clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -68,6 +68,9 @@ bench-rust: ## The crate beside its peers, with plots (about 6 minutes)
 
 bench-python: python ## greenloom.greenlet beside greenlet (about 3 minutes)
 	$(PYTHON) benches/python/run.py --ours-venv $(VENV) --out benches/results/python
+
+bench-check: ## Whether the benchmarks compile
+	$(CARGO) check --quiet --manifest-path benches/Cargo.toml
 
 bench-quick: python ## Both with fewer rounds (about 2 minutes)
 	$(CARGO) run --release --manifest-path benches/Cargo.toml -- --quick --out benches/results

@@ -28,7 +28,7 @@ Run a program that was written for greenlet, unchanged: `import greenlet` gives 
   -h, --help      show this
 
 environment:
-  GREENLOOM_STACK_SIZE   size of a greenlet's stack: 64k, 1m, or a number of bytes; from 16k to 64m
+  GREENLOOM_STACK_SIZE   size of a greenlet's stack: 64k, 1m, or a number of bytes; from 64k to 64m
 
 examples:
   python -m greenloom examples/python/eat_play_switch.py

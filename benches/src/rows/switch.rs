@@ -64,7 +64,7 @@ fn greenloom_context(plan: &Plan) -> Result<Sample> {
         main: Context,
         other: Context,
     }
-    unsafe extern "C" fn entry(two: *mut ()) -> *const Context {
+    unsafe extern "C-unwind" fn entry(two: *mut ()) -> *const Context {
         let two = two.cast::<Two>();
         loop {
             // SAFETY: both contexts outlive this coroutine, which is never switched to again once they are gone;
@@ -77,7 +77,7 @@ fn greenloom_context(plan: &Plan) -> Result<Sample> {
     let mut two = Two { main: Context::empty(), other: Context::empty() };
     let two: *mut Two = &mut two;
     // SAFETY: the stack and the two contexts live until the end of this function.
-    unsafe { (*two).other.prepare(&stack, entry, two.cast()) };
+    unsafe { (*two).other.prepare(&stack, 0, entry, two.cast()) };
     let sample = per_op(plan, |n| {
         let span = Span::start();
         for _ in 0..n / 2 {

@@ -114,10 +114,7 @@ pub fn set_default_size(bytes: usize) -> io::Result<()> {
 /// For an embedding language, whose functions need more than Rust's. Called before there are coroutines.
 pub fn suggest_default_size(bytes: usize, least: usize) -> io::Result<()> {
     let (suggested, least) = (StackSize::from_bytes(bytes)?, StackSize::from_bytes(least)?);
-    let size = match std::env::var_os("GREENLOOM_STACK_SIZE") {
-        None => suggested,
-        Some(_) => default_size().max(least),
-    };
+    let size = size_from_env(suggested).max(least);
     DEFAULT_SIZE.store(size.0 + 1, Ordering::Relaxed);
     Ok(())
 }
@@ -134,17 +131,24 @@ pub fn default_size() -> StackSize {
 
 #[cold]
 fn default_from_env() -> StackSize {
-    let size = match std::env::var("GREENLOOM_STACK_SIZE") {
-        Ok(text) => parse_size(&text).and_then(StackSize::from_bytes).unwrap_or_else(|error| {
-            eprintln!("greenloom: GREENLOOM_STACK_SIZE={text:?}: {error}; using {DEFAULT}");
-            DEFAULT
-        }),
-        Err(_) => DEFAULT.max(StackSize::from_bytes(1).unwrap_or(DEFAULT)),
-    };
+    let size = size_from_env(DEFAULT.max(StackSize::from_bytes(1).unwrap_or(DEFAULT)));
     // Whoever set it in the meantime wins.
     match DEFAULT_SIZE.compare_exchange(0, size.0 + 1, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => size,
         Err(set) => StackSize(set - 1),
+    }
+}
+
+/// What the environment asks for, or `otherwise` if it says nothing or nonsense.
+fn size_from_env(otherwise: StackSize) -> StackSize {
+    match std::env::var("GREENLOOM_STACK_SIZE") {
+        Ok(text) if !text.trim().is_empty() => {
+            parse_size(&text).and_then(StackSize::from_bytes).unwrap_or_else(|error| {
+                eprintln!("greenloom: GREENLOOM_STACK_SIZE={text:?}: {error}; using {otherwise}");
+                otherwise
+            })
+        }
+        _ => otherwise,
     }
 }
 
@@ -158,6 +162,7 @@ fn parse_size(text: &str) -> io::Result<usize> {
         "" | "b" => 0,
         "k" | "kb" | "kib" => 10,
         "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
         _ => return Err(bad()),
     };
     let number: usize = number.parse().map_err(|_| bad())?;
@@ -310,7 +315,7 @@ mod tests {
         assert_eq!(size("64 KiB"), Some(64 << 10));
         assert_eq!(size("1M"), Some(1 << 20));
         for bad in
-            ["", "k", "0", "-1", "1.5m", "64g", "x64k", "99999999999999999999", "18446744073709551615k"]
+            ["", "k", "0", "-1", "1.5m", "64t", "x64k", "99999999999999999999", "18446744073709551615k"]
         {
             assert_eq!(size(bad), None, "{bad:?}");
         }
