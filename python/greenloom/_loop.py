@@ -1,16 +1,17 @@
 """The event loop: the extension's, with the watchers that need no speed written here.
 
-A child watcher watches the process itself (a pidfd), so no SIGCHLD is needed, no other code's `waitpid` is disturbed, and a
-process that ended before it was watched is seen all the same. A stat watcher looks at the file every `interval` seconds.
+A child watcher watches the process itself (a pidfd), so no SIGCHLD is needed, no other code's `waitpid` is disturbed,
+and a process that ended before it was watched is seen all the same. A stat watcher looks at the file every `interval`
+seconds.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 # By value: monkey patching puts others in the place of some of these, which wait for what this watches.
 from posix import close as _close, pidfd_open as _pidfd_open, stat as _stat, waitpid as _waitpid
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -93,7 +94,7 @@ class _Composite:
         self.close()
 
 
-class child(_Composite):  # noqa: N801 - libev's name
+class child(_Composite):
     """Watches a child process. When it has ended, `rpid` and `rstatus` say what `os.waitpid` would."""
 
     def __init__(self, loop: loop, pid: int, trace: int = 0, ref: bool = True) -> None:
@@ -142,8 +143,8 @@ class child(_Composite):  # noqa: N801 - libev's name
             _close(pidfd)
 
 
-class stat(_Composite):  # noqa: N801 - libev's name
-    """Watches what `os.stat` says of a path. `attr` is what it says now and `prev` before; None: there is no such file."""
+class stat(_Composite):
+    """Watches what `os.stat` says of a path: `attr` is what it says now and `prev` before, None if there is no file."""
 
     def __init__(self, loop: loop, path: str, interval: float = 0.0, ref: bool = True) -> None:
         super().__init__(loop, ref)
@@ -155,7 +156,7 @@ class stat(_Composite):  # noqa: N801 - libev's name
 
     def _look(self) -> os.stat_result | None:
         try:
-            return _stat(self.path)  # noqa: PTH116 - a path of str or bytes
+            return _stat(self.path)
         except OSError:
             return None
 
@@ -180,7 +181,7 @@ def _identity(result: os.stat_result | None) -> tuple[Any, ...] | None:
     return (result.st_ino, result.st_dev, result.st_mode, result.st_nlink, result.st_size, result.st_mtime_ns)
 
 
-class loop(_Loop):  # noqa: N801 - gevent's name
+class loop(_Loop):
     """An event loop: see `greenloom.core`."""
 
     def child(self, pid: int, trace: int = 0, ref: bool = True) -> child:

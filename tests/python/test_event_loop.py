@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from greenloom._loop import loop as Loop
 from greenloom.greenlet import getcurrent, greenlet
 
@@ -204,7 +205,9 @@ def test_a_descriptor_that_is_none_calls_its_watcher_which_finds_out(loop: Any) 
     assert seen == ["called"]
 
 
-def test_events_are_handed_over_when_they_are_asked_for(loop: Any, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_events_are_handed_over_when_they_are_asked_for(
+    loop: Any, pair: tuple[socket.socket, socket.socket]
+) -> None:
     seen: list[tuple[int, str]] = []
     with loop.io(pair[0].fileno(), WRITE) as watcher:
         watcher.start(lambda *args: seen.append(args), "more", pass_events=True)
@@ -212,7 +215,9 @@ def test_events_are_handed_over_when_they_are_asked_for(loop: Any, pair: tuple[s
     assert seen == [(WRITE, "more")]
 
 
-def test_closing_a_descriptor_calls_those_who_watch_it(loop: Any, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_closing_a_descriptor_calls_those_who_watch_it(
+    loop: Any, pair: tuple[socket.socket, socket.socket]
+) -> None:
     seen: list[str] = []
     watcher = loop.io(pair[0].fileno(), READ)
     assert not loop.closing_fd(pair[0].fileno())
