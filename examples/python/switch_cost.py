@@ -36,5 +36,4 @@ for run in (serially, in_turns):
     total = run(count)
     seconds[run] = time.perf_counter() - start
     print(f"{run.__name__:>9}: {seconds[run] * 1e3:8.1f} ms, sum {total}")
-cost = max(seconds[in_turns] - seconds[serially], 0.0) / count * 1e9
-print(f"one switch: {cost:.0f} ns, with the loops alike but for it")
+print(f"one switch: {max(seconds[in_turns] - seconds[serially], 0) / count * 1e9:.0f} ns")

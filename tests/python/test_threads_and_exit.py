@@ -251,3 +251,29 @@ def test_destructors_during_the_end_get_errors_and_no_crash() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0] == "greenlet is being finalized"
     assert done.stdout.splitlines()[-1] == "GreenletExit() True"
+
+
+def test_a_threads_dict_that_somebody_holds_may_outlive_the_thread() -> None:
+    # As `gc.get_objects` does, for as long as its result lives: what ends the thread's greenlets is in that dict.
+    python("""
+        import gc, threading
+        from greenloom.greenlet import getcurrent, greenlet
+        from greenloom.greenlet._greenlet import set_thread_local
+        def run():
+            set_thread_local("tracked by the collector", [])
+            g = greenlet(getcurrent().switch)
+            g.switch()
+            kept.append(g)
+            held.append([one for one in gc.get_objects() if type(one) is dict and "greenloom.thread" in one])
+        for _ in range(50):
+            kept, held = [], []
+            threads = [threading.Thread(target=run) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            threading.Thread(target=getcurrent).start()
+            assert all(map(len, held))
+            held.clear()
+            assert all(g.dead for g in kept)
+    """)

@@ -3,8 +3,9 @@
 use crate::globals::new_reference;
 use crate::life;
 use crate::object::{Greenlet, Phase, PyGreenlet, Table, behind, downcast};
+use crate::records;
 use crate::shim;
-use crate::thread::{Thread, late};
+use crate::thread::Thread;
 use pyo3::ffi::{self, PyObject};
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
@@ -199,7 +200,7 @@ unsafe extern "C" fn set_context(this: *mut PyObject, value: *mut PyObject, _: *
 
 /// Whether it has ended, or cannot go on as its thread has.
 unsafe fn is_dead(greenlet: &Greenlet) -> bool {
-    late::end_all();
+    records::end_all();
     if greenlet.is_of_dead_thread() {
         life::abandon(greenlet);
     }

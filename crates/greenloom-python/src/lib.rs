@@ -3,7 +3,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`object`] | what a greenlet is: the Python object, what lies behind it, the type |
-//! | [`thread`] | what a thread knows: its main greenlet, the current one, what is on its way between two |
+//! | [`thread`], [`records`] | what a thread knows: its main greenlet, the current one, what is on its way; and when that ends |
 //! | [`switch`] | leaving one greenlet for another; starting and ending |
 //! | [`throw`], [`arguments`] | what is handed over |
 //! | [`attributes`], [`trace`], [`unswitchable`] | the rest of the type |
@@ -35,6 +35,7 @@ mod functions;
 mod globals;
 mod life;
 mod object;
+mod records;
 mod shim;
 mod switch;
 mod thread;

@@ -11,7 +11,7 @@ use crate::globals::{GREENLET_EXIT, NO_ARGUMENTS, PARENT, RUN, new_reference};
 use crate::object::{Greenlet, Phase, PyGreenlet, TYPE, behind};
 use crate::shim;
 use crate::switch::switch_with;
-use crate::thread::{MAIN_GREENLETS, SavedError, Thread, late};
+use crate::thread::{MAIN_GREENLETS, SavedError, Thread};
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
@@ -328,42 +328,19 @@ pub(crate) unsafe extern "C" fn dealloc(this: *mut PyObject) {
     }
 }
 
-/// The thread state of `thread` is being cleared: by its own thread, which ends, or by another one when the interpreter
-/// ends or has forked. Frees it.
+/// The record of a thread has been taken out of the list ([`records::end`](crate::records::end)): lets go of all that it
+/// holds and frees it.
 pub(crate) unsafe fn end_thread(thread: *mut Thread) {
     let error = SavedError::take();
-    let finalizing_elsewhere;
-    {
-        let thread = &*thread;
-        let known = Thread::known().is_some_and(|known| ptr::eq(known, thread));
-        let finalizing = shim::gl_is_finalizing() != 0;
-        let own = known && libc::pthread_equal(thread.os_thread, libc::pthread_self()) != 0;
-        finalizing_elsewhere = finalizing && !own;
-        if own && !finalizing {
-            thread.end_dropped();
-        }
-        if known {
-            shim::gl_thread_set(ptr::null_mut());
-        }
-        if own {
-            late::mark_ended(thread.tstate);
-            late::forget(thread);
-        }
-        behind(thread.main).thread.set(ptr::null());
-        behind(thread.main).phase.set(Phase::Dead);
-        if !finalizing {
-            thread.detach_all();
-        }
-        for dropped in thread.take_dropped() {
-            ffi::Py_DECREF(dropped.cast());
-        }
-        ffi::Py_XDECREF(thread.replace_tracer(ptr::null_mut()));
-        ffi::Py_DECREF(thread.current.get().cast());
-        ffi::Py_DECREF(thread.main.cast());
+    let record = Box::from_raw(thread);
+    behind(record.main).thread.set(ptr::null());
+    behind(record.main).phase.set(Phase::Dead);
+    for dropped in record.take_dropped() {
+        ffi::Py_DECREF(dropped.cast());
     }
-    // A daemon thread that outlives the interpreter still has it among its thread-locals.
-    if !finalizing_elsewhere {
-        drop(Box::from_raw(thread));
-    }
+    ffi::Py_XDECREF(record.replace_tracer(ptr::null_mut()));
+    ffi::Py_DECREF(record.current.get().cast());
+    ffi::Py_DECREF(record.main.cast());
+    drop(record);
     error.restore();
 }

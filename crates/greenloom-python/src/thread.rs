@@ -4,8 +4,8 @@
 //! cleared: a capsule in the thread state's dict ends it ([`life::end_thread`](crate::life::end_thread)).
 
 use crate::globals::{ERROR, new_reference};
-use crate::life;
 use crate::object::{Greenlet, PyGreenlet, TYPE, behind};
+use crate::records;
 use crate::shim;
 use greenloom::embed;
 use pyo3::ffi::{self, PyObject};
@@ -79,7 +79,7 @@ impl Thread {
 
     #[cold]
     unsafe fn make() -> Option<&'static Thread> {
-        late::end_all();
+        records::end_all();
         let core = match embed::Thread::get() {
             Ok(core) => core,
             Err(error) => {
@@ -113,19 +113,24 @@ impl Thread {
             dropped: Mutex::new(Vec::new()),
         }));
         behind(main).thread.set(thread);
-        if !late::is_ended((*thread).tstate) && !guard(thread) {
-            life::end_thread(thread);
+        let number = records::add(thread);
+        if !records::is_ended((*thread).tstate) && !guard(number) {
+            records::end(number);
             return None;
         }
-        late::keep(thread);
+        records::keep(number);
         shim::gl_thread_set(thread.cast());
         thread.cast_const().as_ref()
     }
 
     /// Takes its suspended greenlets off the hub, for none of them will run again. Touches nothing of Python.
     pub(crate) unsafe fn detach_all(&self) {
-        if !self.detached.replace(true) {
-            for header in self.core.suspended() {
+        if self.detached.replace(true) {
+            return;
+        }
+        for header in self.core.suspended() {
+            // A late record may share the hub.
+            if ptr::eq(header.cast::<Greenlet>().as_ref().main.get(), self.main) {
                 header.as_ref().detach();
             }
         }
@@ -189,96 +194,18 @@ impl Thread {
     }
 }
 
-/// Greenlets that are used so late that no capsule ends their record any more: by a destructor that runs while the thread state
-/// is cleared, after its dict. Such a record ends after the OS thread has, by the next thread that comes to it.
-pub(crate) mod late {
-    use super::Thread;
-    use crate::{life, shim};
-    use pyo3::ffi;
-    use std::cell::{Cell, RefCell};
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Mutex, PoisonError};
-
-    thread_local! {
-        /// The id of the thread state whose record has ended; they begin at 1.
-        static ENDED: Cell<u64> = const { Cell::new(0) };
-        static KEPT: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
-    }
-
-    /// Records of OS threads that have ended.
-    static OVER: Mutex<Vec<Over>> = Mutex::new(Vec::new());
-    static SOME: AtomicBool = AtomicBool::new(false);
-
-    /// The record of an OS thread that has ended.
-    struct Over(*mut Thread);
-
-    // SAFETY: whoever takes it out of the list holds the GIL.
-    unsafe impl Send for Over {}
-
-    /// Goes to [`OVER`] with its OS thread.
-    struct Kept(*mut Thread);
-
-    impl Drop for Kept {
-        fn drop(&mut self) {
-            // SAFETY: this thread ends, and its hub after this, which was made before. The GIL is not needed.
-            unsafe { (*self.0).detach_all() };
-            OVER.lock().unwrap_or_else(PoisonError::into_inner).push(Over(self.0));
-            SOME.store(true, Ordering::Release);
-        }
-    }
-
-    pub(crate) unsafe fn mark_ended(tstate: *mut ffi::PyThreadState) {
-        ENDED.set(shim::gl_thread_state_id(tstate));
-    }
-
-    pub(super) unsafe fn is_ended(tstate: *mut ffi::PyThreadState) -> bool {
-        ENDED.get() == shim::gl_thread_state_id(tstate)
-    }
-
-    /// Sees to it that the record ends even if no capsule ends it.
-    pub(super) fn keep(thread: *mut Thread) {
-        // SAFETY: these two calls cannot fail. The main thread ends with the process.
-        if unsafe { libc::getpid() == libc::gettid() } {
-            return;
-        }
-        // A thread that is past its thread-locals cannot keep anything: the record is leaked then.
-        let _ = KEPT.try_with(|kept| kept.borrow_mut().push(Kept(thread)));
-    }
-
-    /// The record of this thread has ended.
-    pub(crate) fn forget(thread: *const Thread) {
-        let _ = KEPT.try_with(|kept| {
-            let mut kept = kept.borrow_mut();
-            if let Some(index) = kept.iter().position(|kept| std::ptr::eq(kept.0, thread)) {
-                std::mem::forget(kept.swap_remove(index));
-            }
-        });
-    }
-
-    /// Ends the records of OS threads that have ended.
-    pub(crate) unsafe fn end_all() {
-        if !SOME.swap(false, Ordering::Acquire) {
-            return;
-        }
-        let over = std::mem::take(&mut *OVER.lock().unwrap_or_else(PoisonError::into_inner));
-        for record in over {
-            life::end_thread(record.0);
-        }
-    }
-}
-
-/// Ties `thread` to its thread state: whoever clears that ends this.
-unsafe fn guard(thread: *mut Thread) -> bool {
+/// Ties the record of this number to the thread state: whoever clears that ends the record.
+unsafe fn guard(number: usize) -> bool {
     unsafe extern "C" fn end(capsule: *mut PyObject) {
-        let thread = ffi::PyCapsule_GetPointer(capsule, GUARD.as_ptr());
-        life::end_thread(thread.cast());
+        let number = ffi::PyCapsule_GetPointer(capsule, GUARD.as_ptr());
+        records::end(number.addr());
     }
     let dict = ffi::PyThreadState_GetDict();
     if dict.is_null() {
         ffi::PyErr_SetString(ERROR.get(), c"greenlets cannot be used here: the thread has no dict".as_ptr());
         return false;
     }
-    let capsule = ffi::PyCapsule_New(thread.cast(), GUARD.as_ptr(), None);
+    let capsule = ffi::PyCapsule_New(ptr::without_provenance_mut(number), GUARD.as_ptr(), None);
     if capsule.is_null() {
         return false;
     }
