@@ -253,7 +253,11 @@ impl Loop {
 
     /// The same from any thread.
     #[pyo3(signature = (*args))]
-    fn run_callback_threadsafe<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>) -> PyResult<Py<Callback>> {
+    fn run_callback_threadsafe<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<Py<Callback>> {
         self.check()?;
         let callback = Callback::make(py, args)?;
         let entry = Ref::new(callback.bind(py));
@@ -264,7 +268,13 @@ impl Loop {
 
     /// A watcher of a descriptor: 1 for readable, 2 for writable, 3 for both.
     #[pyo3(signature = (fd, events, r#ref=true, priority=None))]
-    fn io(slf: &Bound<'_, Self>, fd: i32, events: u32, r#ref: bool, priority: Option<i32>) -> PyResult<Py<Io>> {
+    fn io(
+        slf: &Bound<'_, Self>,
+        fd: i32,
+        events: u32,
+        r#ref: bool,
+        priority: Option<i32>,
+    ) -> PyResult<Py<Io>> {
         slf.get().check()?;
         Io::make(slf, fd, events, r#ref, priority)
     }
@@ -291,7 +301,12 @@ impl Loop {
 
     /// A watcher of a signal.
     #[pyo3(signature = (signum, r#ref=true, priority=None))]
-    fn signal(slf: &Bound<'_, Self>, signum: i32, r#ref: bool, priority: Option<i32>) -> PyResult<Py<Signal>> {
+    fn signal(
+        slf: &Bound<'_, Self>,
+        signum: i32,
+        r#ref: bool,
+        priority: Option<i32>,
+    ) -> PyResult<Py<Signal>> {
         slf.get().check()?;
         Signal::make(slf, signum, r#ref, priority)
     }
@@ -554,4 +569,3 @@ impl Events {
 pub(crate) fn deadline(now: u64, seconds: f64) -> u64 {
     now.saturating_add(to_ns(seconds))
 }
-

@@ -126,7 +126,12 @@ unsafe fn turn(this: &Bound<'_, Loop>, nowait: bool) -> bool {
     let idle = inside.state.with(|state| !state.hooks[Moment::Idle as usize].is_empty());
     let (wait, until) = inside.state.with(|state| {
         state.now = now;
-        let busy = more || idle || nowait || state.break_asked || !state.callbacks.is_empty() || !state.pending.is_empty();
+        let busy = more
+            || idle
+            || nowait
+            || state.break_asked
+            || !state.callbacks.is_empty()
+            || !state.pending.is_empty();
         (!busy && state.refs > 0, state.timers.earliest())
     });
     let timeout = match (wait, until) {
@@ -152,7 +157,8 @@ unsafe fn turn(this: &Bound<'_, Loop>, nowait: bool) -> bool {
     }
     let handed_in = inside.shared.some.load(Ordering::Relaxed);
     inside.state.with(|state| {
-        !state.break_asked && (state.refs > 0 || !state.callbacks.is_empty() || !state.pending.is_empty() || handed_in)
+        !state.break_asked
+            && (state.refs > 0 || !state.callbacks.is_empty() || !state.pending.is_empty() || handed_in)
     })
 }
 

@@ -124,9 +124,8 @@ impl Watcher {
 
     /// After it was called: one that is over lets go of what it called.
     pub(crate) fn settle(&self) {
-        let over = self.inner.with(|inner| {
-            if inner.active || inner.pending { None } else { inner.what.take() }
-        });
+        let over =
+            self.inner.with(|inner| if inner.active || inner.pending { None } else { inner.what.take() });
         drop(over);
     }
 
@@ -264,7 +263,11 @@ fn remove(list: &mut Vec<Ref>, watcher: &Bound<'_, Watcher>) -> Vec<Ref> {
 impl Watcher {
     /// Calls `callback(*args)` when the event comes.
     #[pyo3(name = "start", signature = (*args, **kwargs))]
-    fn start_py(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+    fn start_py(
+        slf: &Bound<'_, Self>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
         let mut pass_events = false;
         if let Some(kwargs) = kwargs {
             for (name, value) in kwargs {
@@ -521,7 +524,9 @@ impl Io {
     fn set_fd(slf: PyRef<'_, Self>, fd: i32) -> PyResult<()> {
         let watcher = slf.as_super();
         if watcher.is_active() {
-            return Err(PyAttributeError::new_err("'io' watcher attribute 'fd' is read-only while watcher is active"));
+            return Err(PyAttributeError::new_err(
+                "'io' watcher attribute 'fd' is read-only while watcher is active",
+            ));
         }
         if fd < 0 {
             return Err(PyValueError::new_err(format!("fd must be non-negative: {fd}")));
@@ -547,7 +552,9 @@ impl Io {
     fn set_events(slf: PyRef<'_, Self>, events: u32) -> PyResult<()> {
         let watcher = slf.as_super();
         if watcher.is_active() {
-            return Err(PyAttributeError::new_err("'io' watcher attribute 'events' is read-only while watcher is active"));
+            return Err(PyAttributeError::new_err(
+                "'io' watcher attribute 'events' is read-only while watcher is active",
+            ));
         }
         watcher.inner.with(|inner| {
             if let Kind::Io { fd, .. } = inner.kind {
@@ -625,7 +632,11 @@ impl Timer {
 pub(crate) struct Async;
 
 impl Async {
-    pub(crate) fn make(owner: &Bound<'_, Loop>, referenced: bool, priority: Option<i32>) -> PyResult<Py<Async>> {
+    pub(crate) fn make(
+        owner: &Bound<'_, Loop>,
+        referenced: bool,
+        priority: Option<i32>,
+    ) -> PyResult<Py<Async>> {
         let watcher = Watcher::make(owner, Kind::Async, referenced, priority);
         Py::new(owner.py(), PyClassInitializer::from(watcher).add_subclass(Async))
     }
