@@ -7,7 +7,7 @@ CARGO ?= cargo
 PYTHON ?= python3
 VENV ?= .venv
 .DEFAULT_GOAL := help
-.PHONY: help demo python test test-rust test-python test-all-pythons test-many test-threads conformance lint fmt docs \
+.PHONY: help demo python test test-rust test-python test-all-pythons test-many test-threads conformance conformance-gevent lint fmt docs \
 	bench bench-rust bench-python bench-check bench-quick asan tsan loom abort miri aarch64 check-all clean
 
 help: ## Show this list
@@ -43,6 +43,9 @@ test-many: ## Ten million spawns and a million parked tasks in a release build (
 
 test-threads: ## The core's tests with coroutines stood in for by OS threads, as the sanitizers and Miri run them
 	ci/threads.sh
+
+conformance-gevent: ## The unchanged tests of gevent, on the CPythons that there is a baseline for (about 20 minutes)
+	ci/conformance.sh --suite gevent
 
 lint: python ## Formatting, clippy, ruff, mypy, docs: warnings are errors
 	$(CARGO) fmt --all --check

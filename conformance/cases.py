@@ -47,16 +47,20 @@ class Streaming(unittest.TestResult):
         self.outcome = "pass"
         self.detail = ""
 
+    def name(self, test: unittest.TestCase) -> str:
+        """What a case is called in the report."""
+        return test.id()
+
     def startTest(self, test: unittest.TestCase) -> None:
         """A case begins."""
         super().startTest(test)
         self.outcome, self.detail = "pass", ""
-        self.report.tell(event="start", case=test.id())
+        self.report.tell(event="start", case=self.name(test))
 
     def stopTest(self, test: unittest.TestCase) -> None:
         """A case has ended, with what was noted."""
         super().stopTest(test)
-        self.report.tell(event="end", case=test.id(), outcome=self.outcome, detail=self.detail)
+        self.report.tell(event="end", case=self.name(test), outcome=self.outcome, detail=self.detail)
 
     def note(self, outcome: str, detail: str) -> None:
         """Keep an outcome unless a more serious one is kept already."""

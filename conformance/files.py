@@ -1,4 +1,4 @@
-"""The parent of `cases.py`: runs one test file in an environment to its last case, however often that kills the child.
+"""The parent of `cases.py` and `as_main.py`: runs one test file to its last case, however often that kills the child.
 
 A child that dies leaves `crash` for the case that ran, one that is silent for too long is ended and leaves `hang`;
 a new child goes on with the next case.
@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from venvs import Environment
 PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH")
 # So much of a dead child's output is kept: a stack of faulthandler's or a C++ message.
 TAIL = 4000
+# After so many hangs in one file the rest of it is not worth the wait.
+HANGS = 3
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,16 @@ class Outcome:
 
     kind: str
     detail: str = ""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a file is run."""
+
+    child: Path = HERE / "cases.py"
+    folder: Path | None = None
+    """The working directory; an empty one if there is none."""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -43,15 +56,23 @@ class FileResult:
     """Why the file, or a class in it, did not get to run its cases."""
     at_exit: Outcome | None = None
     """How the process ended where all cases did but it did not: a crash or a hang of the interpreter's shutdown."""
+    program: Outcome | None = None
+    """How the process ended where there were no cases at all."""
 
 
-def run_file(env: Environment, module: str, timeout: float, cases: list[str] | None = None) -> FileResult:
+def run_file(
+    env: Environment,
+    module: str,
+    timeout: float,
+    cases: list[str] | None = None,
+    manner: Manner = Manner(),
+) -> FileResult:
     """Run a module's cases, or only `cases`; a case may take `timeout` seconds."""
     result = FileResult()
     known = cases
     left = list(cases or ())
     while True:
-        events, ending = run_child(env, module, left, timeout)
+        events, ending = run_child(env, module, left, timeout, manner)
         running = ""
         complete = False
         for event in events:
@@ -63,6 +84,7 @@ def run_file(env: Environment, module: str, timeout: float, cases: list[str] | N
                 running = ""
                 result.outcomes[event["case"]] = Outcome(event["outcome"], event["detail"])
             elif event["event"] == "broken":
+                known = known or []
                 result.broken += event["detail"]
             elif event["event"] == "done":
                 complete = True
@@ -71,11 +93,14 @@ def run_file(env: Environment, module: str, timeout: float, cases: list[str] | N
         if running:
             # Ending well in the middle of a case, by os._exit(0), is no better.
             result.outcomes[running] = ending if ending.kind == "hang" else Outcome("crash", ending.detail)
+        elif known is None:
+            result.program = ending
         elif not complete:
             # Between two cases there is none to blame, and the next child would very likely end the same way.
             result.broken += f"{ending.kind} outside of the cases\n{ending.detail}"
         left = [case for case in left if case not in result.outcomes]
-        if complete or not running or not left:
+        hangs = sum(outcome.kind == "hang" for outcome in result.outcomes.values())
+        if complete or not running or not left or hangs >= HANGS:
             break
     for case in left:
         result.outcomes[case] = Outcome("error", result.broken) if result.broken else Outcome("absent")
@@ -84,26 +109,27 @@ def run_file(env: Environment, module: str, timeout: float, cases: list[str] | N
 
 def list_cases(env: Environment, module: str, timeout: float) -> list[str]:
     """The cases of a file, none of them run."""
-    events, _ = run_child(env, module, ["none of them"], timeout)
+    events, _ = run_child(env, module, ["none of them"], timeout, Manner())
     return [case for event in events if event["event"] == "cases" for case in event["cases"]]
 
 
 def run_child(
-    env: Environment, module: str, cases: list[str], timeout: float
+    env: Environment, module: str, cases: list[str], timeout: float, manner: Manner
 ) -> tuple[list[dict[str, Any]], Outcome]:
     """One child: what it reported, and how it ended."""
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         report = Path(folder, "report")
         report.touch()
         output = Path(folder, "output")
+        variables = dict(manner.variables)
         with output.open("wb") as sink:
             child = subprocess.Popen(
-                [str(env.python), "-X", "faulthandler", str(HERE / "cases.py"), module, str(report), *cases],
+                [str(env.python), "-X", "faulthandler", str(manner.child), module, str(report), *cases],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
-                cwd=folder,
-                env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
+                cwd=manner.folder or folder,
+                env={name: os.environ[name] for name in PASSED_ON if name in os.environ} | variables,
                 start_new_session=True,
             )
             try:
@@ -118,7 +144,7 @@ def run_child(
         ]
     if hung:
         return events, Outcome("hang", f"no end after {timeout:g} s\n{said}")
-    kind = "crash" if child.returncode else "pass"
+    kind = "pass" if child.returncode == 0 else "crash" if child.returncode < 0 else "error"
     return events, Outcome(kind, f"the process ended with {child.returncode}\n{said}")
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from baseline import Baseline, read_baseline, report_score, score
 from compare import Verdict, judge, report, run_both, unknown
+from files import FileResult
+from measure import measure
 from suites import HERE, SUITES, Suite, read_lists
-from venvs import CannotMake, Ours, Pair, make_pair
+from venvs import Bench, CannotMake, Ours, Pair, make_bench, make_pair, short, version_of
 
 REPOSITORY = HERE.parent
 EXAMPLES = """\
@@ -61,7 +66,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--ours", action="append", metavar="REQUIREMENT", help="what pip installs as ours; repeatable")
     add("--ours-prefix", type=Path, metavar="VENV", help="build no greenloom: take the one in this venv")
-    add("--no-exceptions", action="store_true", help="demand also what exceptions.json says may fail")
+    add("--no-exceptions", action="store_true", help="demand also what the lists of exceptions say may fail")
+    add("--results", type=Path, metavar="FILE", help="write gevent's outcomes there as JSON")
     options = parser.parse_args(arguments)
     if options.jobs < 1 or options.timeout <= 0:
         parser.error("--jobs and --timeout must be positive")
@@ -69,11 +75,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def where_ours(options: argparse.Namespace) -> Ours:
-    """What to install as ours: the repository and the distribution named greenlet that stands on it."""
-    compat = str(REPOSITORY / "compat" / "greenlet")
+    """What to install as ours: the repository and the distributions that stand on it."""
+    compat = [str(REPOSITORY / "compat" / name) for name in SUITES[options.suite].compat]
     if options.ours_prefix is not None:
-        return Ours(tuple(options.ours or [compat]), options.ours_prefix.absolute())
-    return Ours(tuple(options.ours or [str(REPOSITORY), compat]), None)
+        return Ours(tuple(options.ours or compat), options.ours_prefix.absolute())
+    return Ours(tuple(options.ours or [str(REPOSITORY), *compat]), None)
 
 
 def run_suite(suite: Suite, pairs: list[Pair], options: argparse.Namespace) -> list[list[Verdict]]:
@@ -107,27 +113,98 @@ def progress(text: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it all; returns the exit status."""
     options = parse(arguments)
+    # In the background of a shell it is ignored, which the tests would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     suite = SUITES[options.suite]
+    ours = where_ours(options)
+    return (by_baseline if suite.name == "gevent" else side_by_side)(suite, ours, options)
+
+
+def by_baseline(suite: Suite, ours: Ours, options: argparse.Namespace) -> int:
+    """Run a suite whose baseline is committed; returns the exit status."""
+    benches: list[tuple[Bench, Baseline]] = []
+    try:
+        for python in options.python:
+            version = version_of(python)
+            baseline = read_baseline(suite, short(version))
+            if baseline is None:
+                print(f"Python {version}, {suite.name}: skipped, for there is no baseline")
+                continue
+            progress(f"making the environment for {python}")
+            benches.append((make_bench(python, suite, ours, options.work.absolute()), baseline))
+    except CannotMake as error:
+        return cannot_make(error)
+    good = bad = 0
+    everything = {}
+    for bench, baseline in benches:
+        if options.no_exceptions:
+            baseline = dataclasses.replace(baseline, listed={})
+        results = measure(
+            suite,
+            bench,
+            baseline,
+            jobs=options.jobs,
+            timeout=options.timeout,
+            containing=options.filter,
+            progress=progress,
+        )
+        progress("")
+        made = score(results, baseline, options.filter)
+        print(report_score(f"Python {bench.version}, {suite.name}: {bench.wheel}", made))
+        good += made.kinds["pass"]
+        bad += len(made.wrong)
+        everything[bench.version] = as_json(results)
+    if options.results is not None:
+        options.results.write_text(json.dumps(everything, indent=1))
+    if benches and not good + bad:
+        return nothing_contains(options.filter)
+    print(f"conformance: {good} passed, {bad} wrong")
+    return 1 if bad else 0
+
+
+def as_json(results: dict[str, FileResult]) -> dict[str, dict[str, list[str]]]:
+    """The outcomes of every file, and how its process ended if that was remarkable."""
+    made = {}
+    for name, result in sorted(results.items()):
+        made[name] = {case: [outcome.kind, outcome.detail] for case, outcome in result.outcomes.items()}
+        if result.at_exit is not None:
+            made[name]["at exit"] = [result.at_exit.kind, result.at_exit.detail]
+        if result.broken:
+            made[name]["broken"] = ["error", result.broken]
+    return made
+
+
+def side_by_side(suite: Suite, ours: Ours, options: argparse.Namespace) -> int:
+    """Run a suite with the original and with ours; returns the exit status."""
     pairs = []
     try:
-        ours = where_ours(options)
         for python in options.python:
             progress(f"making the environments for {python}")
             pairs.append(make_pair(python, suite, ours, options.work.absolute()))
     except CannotMake as error:
-        progress("")
-        print(f"conformance: an environment could not be made: {error}", file=sys.stderr)
-        return 2
+        return cannot_make(error)
     results = run_suite(suite, pairs, options)
     bad = sum(bool(verdict.wrong) for verdicts in results for verdict in verdicts)
     good = sum(map(len, results)) - bad
     if not good + bad:
-        print(f"conformance: no case contains {options.filter!r}", file=sys.stderr)
-        return 2
+        return nothing_contains(options.filter)
     for pair, verdicts in zip(pairs, results, strict=True):
         print(report(f"Python {pair.version}, {suite.name}: {pair.wheel}", verdicts))
     print(f"conformance: {good} passed, {bad} failed")
     return 1 if bad else 0
+
+
+def cannot_make(error: CannotMake) -> int:
+    """Say so; returns the exit status."""
+    progress("")
+    print(f"conformance: an environment could not be made: {error}", file=sys.stderr)
+    return 2
+
+
+def nothing_contains(text: str) -> int:
+    """Say so; returns the exit status."""
+    print(f"conformance: no case contains {text!r}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

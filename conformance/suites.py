@@ -1,7 +1,7 @@
 """What a suite of the originals' tests is: where it comes from, what it needs and which exceptions it has.
 
-A suite is data. A second one (gevent's) gets its own entry here; where its files are run and judged otherwise than
-greenlet's, that belongs behind `files.run_file` and `compare.judge`, not here.
+A suite is data. greenlet's is run with the original and with ours, and `compare.py` judges one beside the other.
+gevent's takes too long for that: what the original passes is committed in `baselines/`, by which `baseline.py` judges.
 """
 
 from __future__ import annotations
@@ -24,11 +24,20 @@ class Suite:
     """The package of the tests, which is a folder of the original's wheel."""
     needs: tuple[str, ...]
     """What the tests import beside the original. Pinned: a leak check counts other packages' objects too."""
+    compat: tuple[str, ...]
+    """The distributions of ours that stand in for the original, as folders of `compat/`."""
+    helpers: tuple[str, ...] = ()
+    """Further packages of the wheel that the tests are made of."""
 
     def modules(self, site: Path) -> list[str]:
         """The test files found in `site`, as names of modules."""
         folder = site.joinpath(*self.package.split("."))
         return [f"{self.package}.{path.stem}" for path in sorted(folder.glob("test_*.py"))]
+
+    @property
+    def folders(self) -> list[str]:
+        """The folders that are taken out of the wheel."""
+        return [package.replace(".", "/") + "/" for package in (self.package, *self.helpers)]
 
 
 SUITES = {
@@ -39,6 +48,23 @@ SUITES = {
             original="greenlet==3.5.6",
             package="greenlet.tests",
             needs=("psutil==7.2.2", "objgraph==3.7.0", "setuptools==80.9.0"),
+            compat=("greenlet",),
+        ),
+        Suite(
+            name="gevent",
+            original="gevent==26.9.0",
+            package="gevent.tests",
+            needs=(
+                "zope.event==6.2",
+                "zope.interface==8.7",
+                "psutil==7.2.2",
+                "objgraph==3.7.0",
+                "cffi==2.1.1",
+                "dnspython==2.9.2",
+                "requests==2.34.2",
+            ),
+            compat=("greenlet", "gevent"),
+            helpers=("gevent.testing",),
         ),
     )
 }

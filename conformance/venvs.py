@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,22 @@ class Pair:
     @property
     def short(self) -> str:
         """The version's first two numbers."""
-        return ".".join(self.version.split(".")[:2])
+        return short(self.version)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The environment of ours alone, and the folder with what is in the original's source archive but not its wheel."""
+
+    version: str
+    wheel: str
+    ours: Environment
+    source: Path
+
+    @property
+    def short(self) -> str:
+        """The version's first two numbers."""
+        return short(self.version)
 
 
 @dataclass(frozen=True)
@@ -59,27 +75,69 @@ class Ours:
 
 def make_pair(python: str, suite: Suite, ours: Ours, work: Path) -> Pair:
     """Make or reuse both environments for `python` under `work`, and put ours' packages in anew."""
-    version = ask(Path(python), "import platform; print(platform.python_version())")
-    folder = work / ("py" + ".".join(version.split(".")[:2]))
+    version = version_of(python)
+    folder = work / ("py" + short(version))
     folder.mkdir(parents=True, exist_ok=True)
-    wheel = fetch_wheel(python, suite, folder / "wheels")
+    wheel = fetch(python, suite, folder / "wheels")
 
     deps = list(suite.needs)
     original = make_venv(python, folder / "original", version, [*deps, str(wheel)])
     mine = make_venv(python, folder / "ours", version, deps)
     install_ours(mine, suite, ours, wheel)
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    return Pair(version, f"{wheel.name} sha256:{digest[:16]}", original, mine)
+    return Pair(version, digest(wheel), original, mine)
 
 
-def fetch_wheel(python: str, suite: Suite, folder: Path) -> Path:
-    """The original's wheel for this Python, downloaded once."""
+def make_bench(python: str, suite: Suite, ours: Ours, work: Path) -> Bench:
+    """Make or reuse the one environment that is needed where what the original passes is known already."""
+    version = version_of(python)
+    folder = work / ("py" + short(version)) / suite.name
+    folder.mkdir(parents=True, exist_ok=True)
+    wheel = fetch(python, suite, folder.parent / "wheels")
+    archive = fetch(python, suite, work / "sources", wheel=False)
+    for left in ("examples", "src"):
+        # Tests write there.
+        shutil.rmtree(folder / left, ignore_errors=True)
+    unpack(archive, folder)
+    mine = make_venv(python, folder / "ours", version, list(suite.needs))
+    install_ours(mine, suite, ours, wheel)
+    return Bench(version, digest(wheel), mine, folder)
+
+
+def version_of(python: str) -> str:
+    """An interpreter's full version."""
+    return ask(Path(python), "import platform; print(platform.python_version())")
+
+
+def short(version: str) -> str:
+    """A version's first two numbers."""
+    return ".".join(version.split(".")[:2])
+
+
+def digest(file: Path) -> str:
+    """A file's name and the start of its SHA-256."""
+    return f"{file.name} sha256:{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
+
+
+def fetch(python: str, suite: Suite, folder: Path, wheel: bool = True) -> Path:
+    """The original's wheel for this Python, or its source archive, downloaded once."""
     name, _, version = suite.original.partition("==")
-    pattern = f"{name}-{version}-*.whl"
+    pattern = f"{name}-{version}-*.whl" if wheel else f"{name}-{version}.tar.gz"
     if not list(folder.glob(pattern)):
-        command = [python, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
-        run([*command, suite.original])
+        kind = "--only-binary=:all:" if wheel else f"--no-binary={name}"
+        run([python, "-m", "pip", "download", "--no-deps", kind, "--dest", str(folder), suite.original])
     return next(folder.glob(pattern))
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Take what the tests look for out of a source archive.
+
+    They look for `setup.py` above their own files, and then beside it: that is why the environment is in there.
+    """
+    with tarfile.open(archive) as opened:
+        for member in opened.getmembers():
+            member.name = member.name.partition("/")[2]
+            if member.name.startswith(("setup.py", "examples/", "src/greentest/")):
+                opened.extract(member, folder, filter="data")
 
 
 def make_venv(python: str, folder: Path, version: str, requirements: list[str]) -> Environment:
@@ -111,10 +169,10 @@ def install_ours(env: Environment, suite: Suite, ours: Ours, wheel: Path) -> Non
         # addsitedir and not the bare path: an editable install is itself a .pth file in there.
         link.write_text(f"import site; site.addsitedir({str(site_of(interpreter))!r})\n")
 
-    folder = "/".join(suite.package.split(".")) + "/"
-    shutil.rmtree(env.site / folder, ignore_errors=True)
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(env.site, [name for name in archive.namelist() if name.startswith(folder)])
+    for folder in suite.folders:
+        shutil.rmtree(env.site / folder, ignore_errors=True)
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(env.site, [name for name in archive.namelist() if name.startswith(folder)])
 
 
 def source(folder: str, env: Environment) -> str:

@@ -1,4 +1,4 @@
-"""The alias finder: ``import greenlet`` gives ``greenloom.greenlet``, the same module object.
+"""The alias finder: ``import greenlet`` gives ``greenloom.greenlet``, ``import gevent`` gives ``greenloom``.
 
 It stands first in ``sys.meta_path``, so it decides before anything on ``sys.path`` does. An alias is not a
 copy: ``sys.modules["greenlet"] is sys.modules["greenloom.greenlet"]``, and the module keeps its own
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from importlib.metadata import Distribution, DistributionFinder
 
 #: The top-level names that greenloom answers to, and what each is. Submodules follow: ``a.x`` is ``b.x``.
-ALIASES = {"greenlet": "greenloom.greenlet"}
+ALIASES = {"greenlet": "greenloom.greenlet", "gevent": "greenloom"}
 
-#: Names that would be served by something else, over which greenloom's greenlets cannot work, and why.
-REFUSED = {"gevent": "greenloom does not have the gevent API yet, only greenlet's"}
+#: The version of gevent whose API is followed. Programs ask ``gevent.__version__`` for it.
+GEVENT_VERSION = "26.9.0"
 
 #: What an alias keeps from the import system, which writes over it.
 _IDENTITY = ("__spec__", "__loader__", "__package__")
@@ -41,11 +41,6 @@ class AliasFinder:
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the spec of the alias ``fullname``, or None for what is not ours."""
-        if fullname in REFUSED:
-            # `importlib.util.find_spec` only asks whether there is one, and the other finders know. `import`
-            # comes from the import system itself, and wants a reason.
-            asker = sys._getframe(2).f_globals.get("__name__")
-            return None if asker == "importlib.util" else ModuleSpec(fullname, _Refusal())  # type: ignore[arg-type]
         name = _target(fullname)
         original = None if name is None else importlib.util.find_spec(name)
         return None if original is None else _alias_spec(fullname, original)
@@ -109,21 +104,11 @@ class _AliasLoader:
         return getattr(self._original.loader, method)(self._original.name)
 
 
-class _Refusal:
-    """The loader of :data:`REFUSED`: fails with the reason."""
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        raise ModuleNotFoundError(f"No module named {spec.name!r}: {REFUSED[spec.name]}", name=spec.name)
-
-    def exec_module(self, module: ModuleType) -> None:
-        raise AssertionError("create_module has failed")
-
-
 def install_as_gevent() -> None:
-    """Let ``import greenlet`` and ``import greenlet.x`` give greenloom's modules, for the whole process.
+    """Let ``import greenlet``, ``import gevent`` and their submodules give greenloom's modules, for the whole process.
 
-    Call it before anything imports ``greenlet``; calling it again does nothing. ``import gevent`` is refused
-    with :class:`ModuleNotFoundError`, because greenloom does not have its API yet.
+    Call it before anything imports one of them; calling it again does nothing. ``greenloom.__version__`` is gevent's
+    from then on, because that is what programs ask ``gevent.__version__`` for.
 
     Warns with :class:`RuntimeWarning` if the original was imported before: modules that took objects from it
     keep them, and greenlets of the two kinds cannot switch to each other. The warning names these modules.
@@ -131,6 +116,7 @@ def install_as_gevent() -> None:
     if any(isinstance(finder, AliasFinder) for finder in sys.meta_path):
         return
     sys.meta_path.insert(0, AliasFinder())
+    sys.modules["greenloom"].__dict__["__version__"] = GEVENT_VERSION
     for name, replacement in ALIASES.items():
         original = sys.modules.get(name)
         if original is not None and not _is_ours(original, importlib.import_module(replacement)):

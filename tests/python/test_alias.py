@@ -132,24 +132,18 @@ def test_a_submodule_that_does_not_exist_is_not_found_under_its_alias() -> None:
     assert said == "greenlet.nothing | No module named 'greenlet.nothing'\n"
 
 
-@pytest.mark.parametrize("statement", ["import gevent", "import gevent.monkey", "from gevent import spawn"])
-def test_importing_gevent_says_that_its_api_is_not_there_yet(statement: str) -> None:
+def test_gevent_is_greenloom_with_all_its_modules() -> None:
     said = python(
-        INSTALL + "try:\n"
-        f"    {statement}\n"
-        "except ModuleNotFoundError as error:\n"
-        "    print(error.name, '|', error)\n"
+        INSTALL
+        + """
+import gevent.event, gevent.monkey, importlib.metadata, greenloom.event, greenloom.monkey
+from gevent import spawn
+assert gevent is greenloom
+assert gevent.event is greenloom.event and gevent.monkey is greenloom.monkey
+print(spawn(lambda: 42).get(), gevent.__version__, importlib.metadata.version("gevent"))
+"""
     )
-    assert said.startswith("gevent | No module named 'gevent': greenloom does not have the gevent API yet")
-
-
-def test_asking_whether_gevent_is_installed_is_answered_as_before() -> None:
-    python(
-        "import importlib.util\n"
-        "before = importlib.util.find_spec('gevent') is None\n"
-        + INSTALL
-        + "assert (importlib.util.find_spec('gevent') is None) == before\n"
-    )
+    assert said.split() == ["42", "26.9.0", "26.9.0"]
 
 
 def test_metadata_tells_the_version_of_the_api_once() -> None:

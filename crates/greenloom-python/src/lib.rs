@@ -9,6 +9,7 @@
 //! | [`attributes`], [`trace`], [`unswitchable`] | the rest of the type |
 //! | [`life`] | creation, garbage collection, and the end of greenlets, threads and the interpreter |
 //! | [`functions`], [`c_api`] | the module's functions, and those for compiled clients |
+//! | [`event_loop`] | the loop that a hub of Python runs |
 //! | [`shim`] | the thread state of CPython, in C, one header a version |
 //!
 //! PyO3 makes the module. All else is written against the C API as it is: a guard of PyO3's on a stack that is left for
@@ -29,6 +30,7 @@
 mod arguments;
 mod attributes;
 mod c_api;
+mod event_loop;
 mod functions;
 mod globals;
 mod life;
@@ -70,6 +72,7 @@ fn _greenloom(module: &Bound<'_, PyModule>) -> PyResult<()> {
             return Err(PyErr::fetch(module.py()));
         }
     }
+    event_loop::add_to(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

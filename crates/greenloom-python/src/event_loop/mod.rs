@@ -1,0 +1,197 @@
+//! The event loop of a Python hub: callbacks, timers, descriptors, signals, and what other threads hand in.
+//!
+//! A hub is a greenlet that runs [`run`](run::run); whoever waits switches to it, and it switches to whoever is ready. One
+//! turn: the callbacks, bounded by time; the timers that are due; the poller, the only place where the thread sleeps and
+//! where the GIL is released; the watchers of descriptors that are ready. Watchers and their callbacks are in
+//! [`watcher`], the classes that Python sees in [`object`].
+
+mod object;
+mod poller;
+mod reference;
+mod run;
+mod signals;
+mod timers;
+mod watcher;
+
+use crate::object::Table;
+use poller::{Poller, Ready};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use reference::Ref;
+use std::cell::UnsafeCell;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use timers::Timers;
+
+use object::Loop;
+
+static RUN: Table<ffi::PyMethodDef> = Table::new(run::RUN_METHOD);
+
+/// Adds the classes to the module.
+pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Loop>()?;
+    let class = module.py().get_type::<Loop>();
+    // SAFETY: a method of this class, whose table lives as long as the process.
+    unsafe {
+        let run = ffi::PyDescr_NewMethod(class.as_type_ptr(), RUN.get());
+        class.setattr("run", Bound::from_owned_ptr_or_err(module.py(), run)?)?;
+    }
+    module.add_class::<object::Callback>()?;
+    module.add("EVENTS", Py::new(module.py(), object::Events)?)?;
+    module.add_class::<watcher::Watcher>()?;
+    module.add_class::<watcher::Io>()?;
+    module.add_class::<watcher::Timer>()?;
+    module.add_class::<watcher::Async>()?;
+    module.add_class::<watcher::Signal>()?;
+    module.add_class::<watcher::Hook>()?;
+    Ok(())
+}
+
+/// Where in a turn a hook is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Before the loop sleeps.
+    Prepare,
+    /// After it has slept.
+    Check,
+    /// When there is nothing else to do; a loop with one does not sleep.
+    Idle,
+    /// In a forked child.
+    Fork,
+}
+
+const MOMENTS: usize = 4;
+
+/// What only the loop's thread touches, with the GIL held, and never across a call into Python.
+pub(crate) struct State {
+    pub(crate) callbacks: VecDeque<Ref>,
+    pub(crate) timers: Timers,
+    pub(crate) poller: Poller,
+    /// Watchers of each descriptor that are started.
+    pub(crate) watchers: HashMap<RawFd, Vec<Ref>>,
+    /// Watchers that are to be called in this turn.
+    pub(crate) pending: VecDeque<Ref>,
+    pub(crate) hooks: [Vec<Ref>; MOMENTS],
+    pub(crate) signals: HashMap<usize, Vec<Ref>>,
+    pub(crate) ready: Vec<Ready>,
+    /// Started watchers that keep `run` from returning.
+    pub(crate) refs: usize,
+    /// All that are started.
+    pub(crate) active: usize,
+    /// The monotonic clock in ns, when it was last looked at.
+    pub(crate) now: u64,
+    pub(crate) iteration: u64,
+    pub(crate) depth: u32,
+    pub(crate) break_asked: bool,
+}
+
+/// What other threads touch.
+pub(crate) struct Shared {
+    pub(crate) wake: OwnedFd,
+    /// The loop is about to sleep or sleeps, so it has to be woken.
+    pub(crate) sleeps: AtomicBool,
+    pub(crate) callbacks: Mutex<VecDeque<Ref>>,
+    pub(crate) asyncs: Mutex<Vec<Ref>>,
+    pub(crate) some: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new() -> io::Result<Shared> {
+        Ok(Shared {
+            wake: eventfd()?,
+            sleeps: AtomicBool::new(false),
+            callbacks: Mutex::default(),
+            asyncs: Mutex::default(),
+            some: AtomicBool::new(false),
+        })
+    }
+
+    /// Something was handed in.
+    pub(crate) fn notify(&self) {
+        self.some.store(true, Ordering::SeqCst);
+        if self.sleeps.load(Ordering::SeqCst) {
+            let one = 1_u64;
+            // SAFETY: eight bytes are read from a `u64`. It fails only if it was written 2^64 - 2 times and not read.
+            unsafe { libc::write(self.wake.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
+        }
+    }
+
+    /// Makes the eventfd unreadable.
+    pub(crate) fn drain(&self) {
+        let mut count = 0_u64;
+        // SAFETY: eight bytes are written into a `u64`. EAGAIN is as good.
+        unsafe { libc::read(self.wake.as_raw_fd(), (&raw mut count).cast(), size_of::<u64>()) };
+    }
+
+    pub(crate) fn take(&self) -> (VecDeque<Ref>, Vec<Ref>) {
+        if !self.some.swap(false, Ordering::SeqCst) {
+            return Default::default();
+        }
+        let callbacks = std::mem::take(&mut *self.callbacks.lock().unwrap_or_else(PoisonError::into_inner));
+        let asyncs = std::mem::take(&mut *self.asyncs.lock().unwrap_or_else(PoisonError::into_inner));
+        (callbacks, asyncs)
+    }
+}
+
+fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just opened, known to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The monotonic clock in ns.
+pub(crate) fn clock() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid for the call, which does not fail for this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Seconds as ns, with the ends of the range for what is beyond.
+pub(crate) fn to_ns(seconds: f64) -> u64 {
+    // Saturates, and NaN is 0.
+    (seconds * 1e9).ceil() as u64
+}
+
+/// A loop's state behind a shared reference.
+pub(crate) struct StateCell(UnsafeCell<State>);
+
+// SAFETY: touched with the GIL held only, in stretches that run no Python code.
+unsafe impl Sync for StateCell {}
+// SAFETY: as above.
+unsafe impl Send for StateCell {}
+
+impl StateCell {
+    pub(crate) fn new() -> io::Result<StateCell> {
+        Ok(StateCell(UnsafeCell::new(State {
+            callbacks: VecDeque::new(),
+            timers: Timers::default(),
+            poller: Poller::new()?,
+            watchers: HashMap::new(),
+            pending: VecDeque::new(),
+            hooks: Default::default(),
+            signals: HashMap::new(),
+            ready: Vec::new(),
+            refs: 0,
+            active: 0,
+            now: clock(),
+            iteration: 0,
+            depth: 0,
+            break_asked: false,
+        })))
+    }
+
+    /// Borrows the state. `f` neither runs Python code nor drops the last reference to an object.
+    #[inline]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        // SAFETY: the GIL is held, and `f` does not come back here.
+        f(unsafe { &mut *self.0.get() })
+    }
+}

@@ -1,0 +1,439 @@
+//! `loop.run`: the turns of a loop.
+//!
+//! Called by CPython as it is, without PyO3's guard: callbacks switch away from here, and the greenlet that runs this may be
+//! left for good. What is called here may do anything, destroy the loop included, so nothing of the loop is borrowed
+//! across a call.
+
+use super::object::{Callback, Loop};
+use super::poller::Ready;
+use super::reference::Ref;
+use super::watcher::Watcher;
+use super::{Moment, clock, signals};
+use crate::globals::NO_ARGUMENTS;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use std::collections::VecDeque;
+use std::os::fd::AsRawFd;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Callbacks between two looks at the clock.
+const LOOK: u32 = 64;
+/// Callbacks are called for so long before the poller gets its turn, in ns.
+const TURN_NS: u64 = 5_000_000;
+
+/// `run`, for the class.
+pub(crate) const RUN_METHOD: ffi::PyMethodDef = ffi::PyMethodDef {
+    ml_name: c"run".as_ptr(),
+    ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: RUN },
+    ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+    ml_doc: c"run(nowait=False, once=False)\n\nRuns until nothing is left that could call back; one turn if `once`, one that\ndoes not sleep if `nowait`.".as_ptr(),
+};
+
+/// As CPython declares it. A thread that CPython ends may unwind through it, which that declaration does not say.
+// SAFETY: the two conventions differ in nothing else.
+const RUN: ffi::PyCFunctionFastWithKeywords =
+    unsafe { std::mem::transmute::<RunMethod, ffi::PyCFunctionFastWithKeywords>(run) };
+type RunMethod = unsafe extern "C-unwind" fn(
+    *mut ffi::PyObject,
+    *const *mut ffi::PyObject,
+    isize,
+    *mut ffi::PyObject,
+) -> *mut ffi::PyObject;
+
+unsafe extern "C-unwind" {
+    // As in `pyo3::ffi`, but a thread that CPython ends inside unwinds from here.
+    fn PyEval_SaveThread() -> *mut ffi::PyThreadState;
+    fn PyEval_RestoreThread(tstate: *mut ffi::PyThreadState);
+}
+
+/// A fork has happened that the loop's hooks were not told of.
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn mark_forked(_loop: &Loop) {
+    FORKED.store(true, Ordering::Relaxed);
+}
+
+unsafe extern "C-unwind" fn run(
+    this: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    positional: isize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let mut flags = [false; 2];
+    let keywords = if names.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(names) };
+    for index in 0..positional + keywords {
+        let place = if index < positional {
+            index as usize
+        } else {
+            let name = ffi::PyTuple_GET_ITEM(names, index - positional);
+            match () {
+                () if ffi::PyUnicode_CompareWithASCIIString(name, c"nowait".as_ptr()) == 0 => 0,
+                () if ffi::PyUnicode_CompareWithASCIIString(name, c"once".as_ptr()) == 0 => 1,
+                () => usize::MAX,
+            }
+        };
+        let Some(flag) = flags.get_mut(place) else {
+            ffi::PyErr_SetString(ffi::PyExc_TypeError, c"run() takes nowait and once".as_ptr());
+            return ptr::null_mut();
+        };
+        match ffi::PyObject_IsTrue(*args.offset(index)) {
+            -1 => return ptr::null_mut(),
+            truth => *flag = truth != 0,
+        }
+    }
+    let [nowait, once] = flags;
+    let py = Python::assume_attached();
+    let this: Bound<'_, Loop> = Bound::from_borrowed_ptr(py, this).cast_into_unchecked();
+    // Borrowed: a reference of this frame's would not be given up if the thread ended here.
+    let this = std::mem::ManuallyDrop::new(this);
+    ffi::Py_DECREF(this.as_ptr());
+    if this.get().is_destroyed() {
+        ffi::PyErr_SetString(ffi::PyExc_ValueError, c"operation on destroyed loop".as_ptr());
+        return ptr::null_mut();
+    }
+    this.get().state.with(|state| {
+        state.depth += 1;
+        state.break_asked = false;
+    });
+    while turn(&this, nowait) && !nowait && !once {}
+    this.get().state.with(|state| state.depth -= 1);
+    if let Some(fatal) = this.get().fatal.replace(None) {
+        let kind: *mut ffi::PyObject = ffi::Py_TYPE(fatal.as_ptr()).cast();
+        ffi::PyErr_SetObject(kind, fatal.as_ptr());
+        return ptr::null_mut();
+    }
+    ffi::Py_INCREF(ffi::Py_None());
+    ffi::Py_None()
+}
+
+/// One turn. `false`: nothing is left that could call back, or the loop is to end.
+unsafe fn turn(this: &Bound<'_, Loop>, nowait: bool) -> bool {
+    let inside = this.get();
+    inside.state.with(|state| state.iteration += 1);
+    if FORKED.swap(false, Ordering::Relaxed) {
+        mark_hooks(this, Moment::Fork);
+        call_pending(this);
+    }
+    mark_hooks(this, Moment::Prepare);
+    call_pending(this);
+    let more = call_callbacks(this);
+    if inside.is_destroyed() || has_failed(this) {
+        return false;
+    }
+    take_shared(this);
+    let now = clock();
+    let idle = inside.state.with(|state| !state.hooks[Moment::Idle as usize].is_empty());
+    let (wait, until) = inside.state.with(|state| {
+        state.now = now;
+        let busy = more
+            || idle
+            || nowait
+            || state.break_asked
+            || !state.callbacks.is_empty()
+            || !state.pending.is_empty();
+        (!busy && state.refs > 0, state.timers.earliest())
+    });
+    let timeout = match (wait, until) {
+        (false, _) => Some(0),
+        (true, None) => None,
+        (true, Some(until)) => Some(until.saturating_sub(now)),
+    };
+    poll(this, timeout);
+    if ffi::PyErr_CheckSignals() != 0 {
+        handle_error(this, ffi::Py_None());
+    }
+    take_shared(this);
+    mark_timers(this);
+    mark_ready(this);
+    mark_signals(this);
+    if idle && inside.state.with(|state| state.pending.is_empty() && state.callbacks.is_empty()) {
+        mark_hooks(this, Moment::Idle);
+    }
+    mark_hooks(this, Moment::Check);
+    call_pending(this);
+    if inside.is_destroyed() || has_failed(this) {
+        return false;
+    }
+    let handed_in = inside.shared.some.load(Ordering::Relaxed);
+    inside.state.with(|state| {
+        !state.break_asked
+            && (state.refs > 0 || !state.callbacks.is_empty() || !state.pending.is_empty() || handed_in)
+    })
+}
+
+/// `epoll_wait` with a timeout in ns, where the kernel has it (Linux 5.11), and else in ms, rounded up.
+unsafe fn epoll_wait(epoll: i32, buffer: *mut libc::epoll_event, room: i32, timeout: Option<u64>) -> i32 {
+    static OLD_KERNEL: AtomicBool = AtomicBool::new(false);
+    let ns = match timeout {
+        None => return libc::epoll_wait(epoll, buffer, room, -1),
+        Some(0) => return libc::epoll_wait(epoll, buffer, room, 0),
+        Some(ns) => ns,
+    };
+    if !OLD_KERNEL.load(Ordering::Relaxed) {
+        let time = libc::timespec {
+            tv_sec: (ns / 1_000_000_000).min(i64::MAX as u64) as i64,
+            tv_nsec: (ns % 1_000_000_000) as i64,
+        };
+        let none = ptr::null::<libc::sigset_t>();
+        let count = libc::syscall(libc::SYS_epoll_pwait2, epoll, buffer, room, &raw const time, none, 0);
+        if count >= 0 || *libc::__errno_location() != libc::ENOSYS {
+            return count as i32;
+        }
+        OLD_KERNEL.store(true, Ordering::Relaxed);
+    }
+    libc::epoll_wait(epoll, buffer, room, ns.div_ceil(1_000_000).min(i32::MAX as u64) as i32)
+}
+
+/// Calls what was given to `run_callback`, for a while. Whether there is more.
+unsafe fn call_callbacks(this: &Bound<'_, Loop>) -> bool {
+    let inside = this.get();
+    let began = clock();
+    let mut called = 0_u32;
+    loop {
+        if has_failed(this) {
+            return false;
+        }
+        let Some(entry) = inside.state.with(|state| state.callbacks.pop_front()) else { return false };
+        call_callback(this, entry);
+        called += 1;
+        if called.is_multiple_of(LOOK) && clock().saturating_sub(began) > TURN_NS {
+            return inside.state.with(|state| !state.callbacks.is_empty());
+        }
+    }
+}
+
+unsafe fn call_callback(this: &Bound<'_, Loop>, entry: Ref) {
+    let callback: &Bound<'_, Callback> = &*ptr::from_ref(&entry).cast();
+    if let Some((function, args)) = callback.get().take() {
+        let result = ffi::PyObject_Call(function.as_ptr(), args.as_ptr(), ptr::null_mut());
+        if result.is_null() {
+            handle_error(this, entry.as_ptr());
+        } else {
+            ffi::Py_DECREF(result);
+        }
+    }
+}
+
+/// Calls the watchers whose events have come.
+unsafe fn call_pending(this: &Bound<'_, Loop>) {
+    // Those that become pending meanwhile have their turn later.
+    let mut left = this.get().state.with(|state| state.pending.len());
+    while left > 0 && !has_failed(this) {
+        left -= 1;
+        let Some(held) = this.get().state.with(|state| state.pending.pop_front()) else { return };
+        call_watcher(this, &held);
+    }
+}
+
+unsafe fn call_watcher(this: &Bound<'_, Loop>, held: &Ref) {
+    let watcher = Watcher::of(this.py(), held);
+    let Some((function, args, events)) = watcher.get().take_pending() else {
+        watcher.get().settle();
+        return;
+    };
+    let mut args = args.unwrap_or_else(|| Ref::from_borrowed(NO_ARGUMENTS.get()));
+    if let Some(events) = events {
+        match with_events(&args, events) {
+            Some(longer) => args = longer,
+            None => return handle_error(this, held.as_ptr()),
+        }
+    }
+    let result = ffi::PyObject_Call(function.as_ptr(), args.as_ptr(), ptr::null_mut());
+    if result.is_null() {
+        handle_error(this, held.as_ptr());
+    } else {
+        ffi::Py_DECREF(result);
+    }
+    watcher.get().settle();
+}
+
+/// The events in front of the arguments.
+unsafe fn with_events(args: &Ref, events: u32) -> Option<Ref> {
+    let count = ffi::PyTuple_GET_SIZE(args.as_ptr());
+    let longer = ffi::PyTuple_New(count + 1);
+    if longer.is_null() {
+        return None;
+    }
+    ffi::PyTuple_SET_ITEM(longer, 0, ffi::PyLong_FromLong(i64::from(events)));
+    for index in 0..count {
+        let item = ffi::PyTuple_GET_ITEM(args.as_ptr(), index);
+        ffi::Py_INCREF(item);
+        ffi::PyTuple_SET_ITEM(longer, index + 1, item);
+    }
+    Some(Ref::from_owned(longer))
+}
+
+/// Gives the exception that is set to the loop's error handler.
+#[allow(deprecated, reason = "the functions that replace these are not in 3.10 and 3.11")]
+unsafe fn handle_error(this: &Bound<'_, Loop>, context: *mut ffi::PyObject) {
+    let (mut kind, mut value, mut traceback) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+    ffi::PyErr_Fetch(&mut kind, &mut value, &mut traceback);
+    ffi::PyErr_NormalizeException(&mut kind, &mut value, &mut traceback);
+    let or_none = |object: *mut ffi::PyObject| if object.is_null() { ffi::Py_None() } else { object };
+    if !traceback.is_null() && !value.is_null() {
+        ffi::PyException_SetTraceback(value, traceback);
+    }
+    let method = ffi::PyObject_GetAttrString(this.as_ptr(), c"handle_error".as_ptr());
+    let mut result = ptr::null_mut();
+    if !method.is_null() {
+        result = ffi::PyObject_CallFunctionObjArgs(
+            method,
+            context,
+            or_none(kind),
+            or_none(value),
+            or_none(traceback),
+            ptr::null_mut::<ffi::PyObject>(),
+        );
+        ffi::Py_DECREF(method);
+    }
+    if !result.is_null() {
+        ffi::Py_DECREF(result);
+    } else if ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) != 0 {
+        ffi::PyErr_WriteUnraisable(this.as_ptr());
+    } else {
+        end_with_error(this);
+    }
+    ffi::Py_XDECREF(kind);
+    ffi::Py_XDECREF(value);
+    ffi::Py_XDECREF(traceback);
+}
+
+/// Has `run` raise the exception that is set, and call nothing more: the hub is being destroyed, or the process ends.
+#[allow(deprecated, reason = "the functions that replace these are not in 3.10 and 3.11")]
+unsafe fn end_with_error(this: &Bound<'_, Loop>) {
+    let (mut kind, mut value, mut traceback) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+    ffi::PyErr_Fetch(&mut kind, &mut value, &mut traceback);
+    ffi::PyErr_NormalizeException(&mut kind, &mut value, &mut traceback);
+    ffi::Py_XDECREF(kind);
+    ffi::Py_XDECREF(traceback);
+    if !value.is_null() {
+        drop(this.get().fatal.replace(Some(Ref::from_owned(value))));
+    }
+}
+
+/// Whether `run` is to raise instead of calling more.
+fn has_failed(this: &Bound<'_, Loop>) -> bool {
+    this.get().fatal.with(|fatal| fatal.is_some())
+}
+
+/// Sleeps until something comes, at most `timeout` ns. What is ready is in the state then.
+unsafe fn poll(this: &Bound<'_, Loop>, timeout: Option<u64>) {
+    let inside = this.get();
+    let shared = &inside.shared;
+    let (epoll, buffer, room, refused) = inside.state.with(|state| {
+        let mut ready = std::mem::take(&mut state.ready);
+        ready.clear();
+        state.poller.update(&mut ready);
+        let refused = !ready.is_empty();
+        state.ready = ready;
+        let (buffer, room) = state.poller.buffer();
+        (state.poller.fileno(), buffer, room, refused)
+    });
+    let mut timeout = if refused { Some(0) } else { timeout };
+    let mut count;
+    if timeout == Some(0) {
+        count = epoll_wait(epoll, buffer, room, timeout);
+    } else {
+        shared.sleeps.store(true, Ordering::SeqCst);
+        if shared.some.load(Ordering::SeqCst) {
+            timeout = Some(0);
+        }
+        let tstate = PyEval_SaveThread();
+        count = epoll_wait(epoll, buffer, room, timeout);
+        PyEval_RestoreThread(tstate);
+        shared.sleeps.store(false, Ordering::SeqCst);
+    }
+    count = count.max(0);
+    let wake = shared.wake.as_raw_fd();
+    let woken = inside.state.with(|state| {
+        state.now = clock();
+        let mut ready: Vec<Ready> = std::mem::take(&mut state.ready);
+        state.poller.collect(count as usize, &mut ready);
+        let before = ready.len();
+        ready.retain(|ready| ready.fd != wake);
+        let woken = ready.len() < before;
+        state.ready = ready;
+        woken
+    });
+    if woken {
+        shared.drain();
+    }
+}
+
+/// Takes what other threads have handed in.
+unsafe fn take_shared(this: &Bound<'_, Loop>) {
+    let inside = this.get();
+    let (mut callbacks, asyncs): (VecDeque<Ref>, Vec<Ref>) = inside.shared.take();
+    if callbacks.is_empty() && asyncs.is_empty() {
+        return;
+    }
+    inside.state.with(|state| state.callbacks.append(&mut callbacks));
+    for held in asyncs {
+        let watcher = Watcher::of(this.py(), &held);
+        if watcher.get().is_started() && watcher.get().mark(0) {
+            inside.state.with(|state| state.pending.push_back(held));
+        }
+    }
+}
+
+unsafe fn mark_timers(this: &Bound<'_, Loop>) {
+    loop {
+        let due = this.get().state.with(|state| {
+            let now = state.now;
+            state.timers.pop_due(now)
+        });
+        let Some((held, start)) = due else { return };
+        let watcher = Watcher::of(this.py(), &held);
+        let fired = this.get().state.with(|state| Watcher::fire_timer(&watcher, start, state));
+        if fired && watcher.get().mark(0) {
+            this.get().state.with(|state| state.pending.push_back(held));
+        }
+    }
+}
+
+unsafe fn mark_ready(this: &Bound<'_, Loop>) {
+    let py = this.py();
+    this.get().state.with(|state| {
+        let ready = std::mem::take(&mut state.ready);
+        for event in &ready {
+            let Some(watchers) = state.watchers.get(&event.fd) else { continue };
+            for held in watchers {
+                let watcher = Watcher::of(py, held);
+                if let super::watcher::Kind::Io { events, .. } = watcher.get().kind()
+                    && events & event.events != 0
+                    && watcher.get().mark(events & event.events)
+                {
+                    state.pending.push_back(held.share());
+                }
+            }
+        }
+        state.ready = ready;
+    });
+}
+
+unsafe fn mark_signals(this: &Bound<'_, Loop>) {
+    let py = this.py();
+    this.get().state.with(|state| {
+        for (signal, watchers) in &state.signals {
+            if signals::came(*signal) {
+                for held in watchers {
+                    if Watcher::of(py, held).get().mark(0) {
+                        state.pending.push_back(held.share());
+                    }
+                }
+            }
+        }
+    });
+}
+
+unsafe fn mark_hooks(this: &Bound<'_, Loop>, moment: Moment) {
+    let py = this.py();
+    this.get().state.with(|state| {
+        for held in &state.hooks[moment as usize] {
+            if Watcher::of(py, held).get().mark(0) {
+                state.pending.push_back(held.share());
+            }
+        }
+    });
+}

@@ -1,0 +1,5 @@
+"""``python -m greenloom.monkey``."""
+
+from ._main import main
+
+main()
