@@ -83,8 +83,13 @@ class Worker:
             return None
         child, self.child = self.child, None
         child.kill()
-        with child:
-            return child.wait()
+        status = child.wait()
+        for pipe in (child.stdin, child.stdout):
+            # What it did not take is lost with it.
+            with contextlib.suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()
+        return status
 
     def close(self) -> None:
         """End it for good."""
