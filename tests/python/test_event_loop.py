@@ -184,6 +184,22 @@ def test_a_number_that_was_closed_and_given_anew_is_watched_anew(loop: Any) -> N
         assert seen == [b"x"]
 
 
+def test_a_number_is_watched_anew_though_a_stopped_watcher_of_the_old_file_is_left(loop: Any) -> None:
+    kept = []
+    for _ in range(3):
+        reader, writer = os.pipe()
+        seen: list[bytes] = []
+        watcher = loop.io(reader, READ)
+        watcher.start(lambda reader=reader, seen=seen: seen.append(os.read(reader, 1)))
+        os.write(writer, b"x")
+        loop.run(once=True)
+        watcher.stop()
+        kept.append(watcher)
+        os.close(reader)
+        os.close(writer)
+        assert seen == [b"x"]
+
+
 def test_a_regular_file_is_always_ready(loop: Any, tmp_path: Any) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x")

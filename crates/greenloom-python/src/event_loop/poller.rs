@@ -1,9 +1,9 @@
 //! Descriptors: which are watched for what, as epoll is told.
 //!
 //! Watchers come and go with each wait, and telling epoll of it is a system call. So epoll is told only when it must be: a
-//! descriptor stays as it is registered while a watcher for it exists that is not closed, and a registration that
-//! says too much is corrected once it has given an event that nobody wanted. A server that waits, reads and waits again
-//! makes one call to epoll for each connection.
+//! watcher that stops leaves its descriptor registered, and a registration that says too much is corrected once it has given
+//! an event that nobody wanted. When somebody begins to watch a descriptor that nobody did, epoll is told in any case:
+//! meanwhile it may have been closed, and its number given to another.
 //!
 //! Level-triggered: that is what programs expect of a watcher which reads a part and is called again.
 
@@ -40,6 +40,8 @@ struct Descriptor {
     watchers: u32,
     /// In `changed`.
     queued: bool,
+    /// Nobody has watched it for a while, so what epoll was told may have been of another file.
+    doubtful: bool,
     /// A file that epoll does not take, because it is always ready.
     always: bool,
 }
@@ -95,13 +97,17 @@ impl Poller {
     /// A watcher was started (`by` is 1) or stopped (-1).
     pub(crate) fn wish(&mut self, fd: RawFd, events: u32, by: i32) {
         let Some(descriptor) = self.known.get_mut(&fd) else { return };
+        if by > 0 && descriptor.wanted() == 0 {
+            descriptor.doubtful = true;
+        }
         if events & READ != 0 {
             descriptor.readers = descriptor.readers.wrapping_add_signed(by);
         }
         if events & WRITE != 0 {
             descriptor.writers = descriptor.writers.wrapping_add_signed(by);
         }
-        if descriptor.wanted() & !descriptor.told != 0 && !descriptor.queued {
+        let wanted = descriptor.wanted();
+        if wanted != 0 && (descriptor.doubtful || wanted & !descriptor.told != 0) && !descriptor.queued {
             descriptor.queued = true;
             self.changed.push(fd);
         }
@@ -114,9 +120,10 @@ impl Poller {
             let Some(descriptor) = self.known.get_mut(&fd) else { continue };
             descriptor.queued = false;
             let (told, wanted) = (descriptor.told, descriptor.wanted());
-            if wanted & !told == 0 {
+            if wanted == 0 || wanted & !told == 0 && !descriptor.doubtful {
                 continue;
             }
+            descriptor.doubtful = false;
             if descriptor.always || !self.tell(fd, told, told | wanted) {
                 ready.push(Ready { fd, events: wanted });
                 // Asked again as long as somebody waits.
