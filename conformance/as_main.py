@@ -50,6 +50,7 @@ class Hook:
             execute(module)
             self.change(module)
 
+        # On this one loader, which is thrown away with the spec; the type checker takes it for the class's method.
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
@@ -74,6 +75,7 @@ def run_cases(suite: unittest.TestSuite, name: str, path: str, wanted: list[str]
     spec.loader.exec_module(cases)
     process = os.getpid()
 
+    # The module is loaded by its path, so the type checker does not know what these two derive from.
     class Report(cases.Report):  # type: ignore[name-defined, misc]
         def tell(self, **event: Any) -> None:
             # A child of a test that goes on as if it were its parent has nothing to tell.
@@ -120,6 +122,7 @@ def main(name: str, path: str, wanted: list[str]) -> None:
     sys.modules["conformance_as_main"] = sys.modules["__main__"]
     sys.modules["__main__"] = program = ModuleType("__main__")
     vars(program).update(__builtins__=__builtins__)
+    # What `python -m` itself calls: the public functions do not make the module the real `__main__`.
     runpy._run_module_as_main(name)  # type: ignore[attr-defined]
 
 

@@ -3,7 +3,7 @@
 use super::reference::Ref;
 use super::watcher::{Async, Hook, Io, Signal, Timer, Watcher};
 use super::{Moment, Shared, StateCell, clock, poller, signals, to_ns};
-use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -321,11 +321,6 @@ impl Loop {
         Hook::make(slf, Moment::Prepare, r#ref, priority)
     }
 
-    #[pyo3(signature = (r#ref=true, priority=None))]
-    fn check_(slf: &Bound<'_, Self>, r#ref: bool, priority: Option<i32>) -> PyResult<Py<Hook>> {
-        Hook::make(slf, Moment::Check, r#ref, priority)
-    }
-
     #[pyo3(name = "check", signature = (r#ref=true, priority=None))]
     fn check_watcher(slf: &Bound<'_, Self>, r#ref: bool, priority: Option<i32>) -> PyResult<Py<Hook>> {
         Hook::make(slf, Moment::Check, r#ref, priority)
@@ -510,7 +505,7 @@ impl Loop {
     }
 
     fn __reduce__(&self) -> PyResult<()> {
-        Err(PyNotImplementedError::new_err("a loop cannot be copied"))
+        Err(PyTypeError::new_err("a loop cannot be copied or pickled"))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
