@@ -1,4 +1,4 @@
-"""Who is measured: a Python and, in a virtual environment of its own, the original or greenloom."""
+"""Who is measured: a Python and, in a virtual environment of its own, an original, a peer, or greenloom."""
 
 import json
 import re
@@ -6,9 +6,21 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-ORIGINAL = "greenlet 3.5.6"
+from catalog import Peer, Suite
+
 OURS = "greenloom"
-REQUIREMENT = "greenlet==3.5.6"
+# What is compared with, as one release each, so that figures of different days are of the same peers.
+VERSIONS = {"greenlet": "3.5.6", "gevent": "26.9.0", "uvloop": "0.23.0"}
+# greenloom's modules in the places of the originals.
+STAND_INS = {"greenlet": "greenloom.greenlet", "gevent": "greenloom"}
+# The module that a peer's samples are told to measure, with more words for the row's command line.
+PEERS = {
+    Peer.ASYNCIO: ("asyncio",),
+    Peer.UVLOOP: ("uvloop",),
+    Peer.ASYNCIO_STREAMS: ("asyncio", "--streams"),
+    Peer.UVLOOP_STREAMS: ("uvloop", "--streams"),
+    Peer.EPOLL: ("select",),
+}
 
 _FACTS = """
 import json, platform, sys, sysconfig
@@ -49,6 +61,8 @@ class Implementation:
     name: str
     python: Path
     module: str
+    # More words for the row's command line.
+    options: tuple[str, ...] = ()
 
 
 def interpreter(path: Path) -> Interpreter:
@@ -59,34 +73,61 @@ def interpreter(path: Path) -> Interpreter:
     return Interpreter(path, version, optimized, compiler)
 
 
-def original(python: Interpreter, cache: Path, name: str = ORIGINAL) -> Implementation:
-    """The original, in an environment that is made once and then found again."""
-    place = cache / f"original-{python.version}"
-    ready = place / "ready.txt"
-    if not ready.exists() or ready.read_text(encoding="utf-8") != REQUIREMENT:
-        executable = _environment(python, place)
-        _install(executable, REQUIREMENT)
-        ready.write_text(REQUIREMENT, encoding="utf-8")
-    return _checked(Implementation(name, _executable(place), "greenlet"))
+def original(python: Interpreter, cache: Path, suite: Suite) -> Implementation:
+    """The suite's original. Raises `SetupError`, as all of these do."""
+    # gevent would take any newer greenlet.
+    packages = ["gevent", "greenlet"] if suite.name == "gevent" else [suite.name]
+    executable = _released(python, cache, packages)
+    return _checked(Implementation(_release(suite.name), executable, suite.name), "getcurrent")
 
 
-def ours(python: Interpreter, cache: Path, repository: Path, built: list[Path]) -> Implementation:
-    """greenloom: from one of the environments `built` that fits, or else built from the repository.
+def ours(executable: Path, suite: Suite) -> Implementation:
+    """greenloom in the original's place, in an environment that has it."""
+    return _checked(Implementation(OURS, executable, STAND_INS[suite.name]), "getcurrent")
 
-    That is done anew in each run, as the sources may have changed; cargo builds only what did.
+
+def environment_of_ours(python: Interpreter, cache: Path, repository: Path, built: list[Path]) -> Path:
+    """The Python of one of the environments `built` that fits, or else of one with what the repository has.
+
+    That one is installed anew in each run, as the sources may have changed; cargo builds only what did.
     """
     for place in built:
         if interpreter(_executable(place)).minor == python.minor:
-            return _checked(Implementation(OURS, _executable(place), "greenloom.greenlet"))
+            return _executable(place)
     place = cache / f"ours-{python.version}"
     executable = _executable(place) if _executable(place).exists() else _environment(python, place)
     _install(executable, "--force-reinstall", str(repository))
-    return _checked(Implementation(OURS, executable, "greenloom.greenlet"))
+    return executable
 
 
-def _checked(implementation: Implementation) -> Implementation:
+def peer(python: Interpreter, cache: Path, which: Peer) -> Implementation:
+    """One of the peers: what Python has itself, or uvloop."""
+    module, *options = PEERS[which]
+    if module != "uvloop":
+        return Implementation(which.value, python.path, module, tuple(options))
+    name = which.value.replace(module, _release(module))
+    executable = _released(python, cache, [module])
+    return _checked(Implementation(name, executable, module, tuple(options)), "new_event_loop")
+
+
+def _release(package: str) -> str:
+    return f"{package} {VERSIONS[package]}"
+
+
+def _released(python: Interpreter, cache: Path, packages: list[str]) -> Path:
+    """The Python of an environment with these packages, which is made once and then found again."""
+    place = cache / f"{packages[0]}-{python.version}"
+    wanted = [f"{package}=={VERSIONS[package]}" for package in packages]
+    ready = place / "ready.txt"
+    if not ready.exists() or ready.read_text(encoding="utf-8").split() != wanted:
+        _install(_environment(python, place), *wanted)
+        ready.write_text("\n".join(wanted), encoding="utf-8")
+    return _executable(place)
+
+
+def _checked(implementation: Implementation, attribute: str) -> Implementation:
     """Fails now rather than in each sample if the module cannot be imported."""
-    code = f"import importlib; importlib.import_module({implementation.module!r}).getcurrent()"
+    code = f"import importlib; importlib.import_module({implementation.module!r}).{attribute}"
     _output([str(implementation.python), "-E", "-s", "-c", code], f"import {implementation.module}")
     return implementation
 

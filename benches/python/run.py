@@ -1,8 +1,9 @@
-"""greenloom's Python face beside the original greenlet, interleaved in one run.
+"""greenloom's Python face beside the original greenlet and the original gevent, interleaved in one run.
 
 The way of a figure: a file in `rows/` says what is done and `rows/measure.py` how it is timed, each sample in
 a process of its own; `runner` takes the samples round by round in the environments that `implementations`
-makes, and `report` turns them into tables. `catalog` knows the rows and their marks.
+makes, `comparison` compares them, and `report` turns them into tables. `greenlet_rows` and `gevent_rows` have
+the rows and their marks.
 """
 
 import argparse
@@ -10,10 +11,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import catalog
+import comparison
 import implementations
 import report
 import runner
+import suites
+from catalog import Job, Suite
+from implementations import Implementation, Interpreter
 from machine import Machine
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -24,9 +28,10 @@ examples:
   python3.11 benches/python/run.py
       all rows in this Python; builds greenloom and installs it into an environment of its own
   python3.11 benches/python/run.py --quick --rows switch,throw --ours-venv .venv
-      two rows, short, with the greenloom that is installed in .venv
-  python3.11 benches/python/run.py --python python3.10 --python python3.13 --out docs/benchmarks/python
-      a table for each of two Pythons
+      two rows, short, with the greenloom that is installed in .venv; `--rows gevent` is all of that suite
+  python3.11 benches/python/run.py --python python3.10 --python python3.13 --out docs/benchmarks/python \\
+      --page docs/benchmarks-python.md
+      tables for each of two Pythons, and the main ones in the page that explains them
   python3.11 benches/python/run.py --against-itself --quick
       the original on both sides: how far the ratios stray from 1 is the noise of this machine
 
@@ -37,7 +42,7 @@ No time is ever asserted. The program fails only if greenloom cannot do a row at
 def parse(words: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        description="greenloom.greenlet beside greenlet 3.5.6: medians, ratios, spread, CPU time and memory.",
+        description="greenloom beside greenlet and gevent: medians, ratios, spread, CPU time and memory.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -54,8 +59,14 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         metavar="DIR",
         help="where RESULTS.md and results.json go",
     )
+    parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="a page of the documentation to put the main tables into, between its marks",
+    )
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, without the million")
-    parser.add_argument("--rows", default="", metavar="NAME,...", help="only the rows or jobs of these names")
+    parser.add_argument("--rows", default="", metavar="NAME,...", help="only these rows, jobs or suites")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds (default 7, with --quick 3)")
     parser.add_argument(
         "--ours-venv",
@@ -71,70 +82,104 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def bench(given: argparse.Namespace) -> int:
-    """The run that users ask for; returns the exit status."""
-    jobs = catalog.chosen({name.strip() for name in given.rows.split(",") if name.strip()}, quick=given.quick)
-    rounds = max(1, given.rounds or (3 if given.quick else 7))
-    settings = runner.Settings(rounds=rounds, millis=60 if given.quick else 300, quick=given.quick)
-    machine = Machine.read(REPOSITORY)
-    print(machine.line())
-    print(*filter(None, [machine.busy()]), sep="\n", end="\n\n", flush=True)
-    pythons = [implementations.interpreter(Path(path)) for path in given.python or [sys.executable]]
-    progress = runner.Progress(2 * len(pythons) * sum(settings.rounds_of(job) for job in jobs))
-    counter = runner.counter_name() if given.instructions else None
-    if counter:
-        print(f"Instructions counted by: {counter}\n")
-    tables: list[report.Table] = []
-    failures: list[str] = []
-    for python in pythons:
-        progress.note(f"environments for Python {python.version}")
-        pair = [implementations.original(python, CACHE)]
-        if given.against_itself:
-            pair.append(implementations.original(python, CACHE, name=f"{implementations.ORIGINAL} again"))
-        else:
-            pair.append(implementations.ours(python, CACHE, REPOSITORY, given.ours_venv))
-        table = report.Table(python, pair, [])
-        for job in jobs:
-            results = runner.run(job, pair, settings, progress)
-            counts = [count(job, one, progress) if given.instructions else None for one in pair]
+class Bench:
+    """The run that users ask for."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        """Says what it will do, and on what."""
+        self.given = given
+        names = {name.strip() for name in given.rows.split(",") if name.strip()}
+        self.chosen = suites.chosen(names, quick=given.quick)
+        if given.page:
+            # Now rather than after all the measuring.
+            for suite, _ in self.chosen:
+                report.place(given.page.read_text(encoding="utf-8"), suite.name)
+        rounds = max(1, given.rounds or (3 if given.quick else 7))
+        self.settings = runner.Settings(rounds=rounds, millis=60 if given.quick else 300, quick=given.quick)
+        self.pythons = [implementations.interpreter(Path(path)) for path in given.python or [sys.executable]]
+        counter = runner.counter_name() if given.instructions else None
+        self.about = report.Run(Machine.read(REPOSITORY), given.quick, rounds, counter)
+        samples = sum(
+            self.settings.rounds_of(job) * (2 + (0 if given.against_itself else len(job.peers)))
+            for _, jobs in self.chosen
+            for job in jobs
+        )
+        self.progress = runner.Progress(len(self.pythons) * samples)
+
+    def run(self) -> int:
+        """Measures everything; returns the exit status."""
+        print("\n".join(self.about.lines()), flush=True)
+        environments = [self.environment_of_ours(python) for python in self.pythons]
+        tables: list[comparison.Table] = []
+        for suite, jobs in self.chosen:
+            for python, ours in zip(self.pythons, environments, strict=True):
+                tables.append(self.table(suite, jobs, python, ours))
+                self.progress.clear()
+                print(report.text(tables[-1]), flush=True)
+        report.write(self.given.out, self.about, tables)
+        print(f"Written: RESULTS.md and results.json, in {self.given.out}")
+        if self.given.page:
+            report.put_into(self.given.page, self.about, tables)
+            print(f"Written: the tables in {self.given.page}")
+        failures = [
+            f"{row} in {table.interpreter.version}" for table in tables for row in report.failed(table)
+        ]
+        if failures:
+            print(f"greenloom failed in: {', '.join(failures)}", file=sys.stderr)
+        return 1 if failures else 0
+
+    def environment_of_ours(self, python: Interpreter) -> Path | None:
+        """The Python that has greenloom, if it is asked for."""
+        if self.given.against_itself:
+            return None
+        self.progress.note(f"greenloom for Python {python.version}")
+        return implementations.environment_of_ours(python, CACHE, REPOSITORY, self.given.ours_venv)
+
+    def table(
+        self, suite: Suite, jobs: list[Job], python: Interpreter, ours: Path | None
+    ) -> comparison.Table:
+        """A suite's rows in one Python; without greenloom, the original beside itself."""
+        self.progress.note(f"environments for Python {python.version}")
+        original = implementations.original(python, CACHE, suite)
+        if ours is None:
+            pair = [original, replace(original, name=f"{original.name} again")]
             # The marks are ours; the original has none to reach.
-            rows = [replace(row, mark=None) for row in job.rows] if given.against_itself else job.rows
-            table.rows += [report.measured(row, job.about, results, counts, python.minor) for row in rows]
-        tables.append(table)
-        progress.clear()
-        print(report.text(table), flush=True)
-        failures += [f"{name} in {python.version}" for name in report.failed(table)]
-    if len(tables) > 1:
-        print(report.overview(tables))
-    report.write(given.out, machine, tables, quick=given.quick, rounds=rounds, counter=counter)
-    print(f"Written: RESULTS.md and results.json, in {given.out}")
-    if failures:
-        print(f"greenloom failed in: {', '.join(failures)}", file=sys.stderr)
-    return 1 if failures else 0
+            jobs = [
+                replace(job, peers=(), rows=tuple(replace(row, mark=None) for row in job.rows))
+                for job in jobs
+            ]
+        else:
+            pair = [original, implementations.ours(ours, suite)]
+        wanted = dict.fromkeys(peer for job in jobs for peer in job.peers)
+        peers = {peer: implementations.peer(python, CACHE, peer) for peer in wanted}
+        table = comparison.Table(suite, python, pair, [])
+        for job in jobs:
+            measured = [*pair, *(peers[peer] for peer in job.peers)]
+            results = runner.run(job, measured, self.settings, self.progress)
+            counts = [self.count(job, one) if one in pair else None for one in measured]
+            table.rows += [comparison.measured(row, job, results, counts, python.minor) for row in job.rows]
+        return table
 
-
-def count(
-    job: catalog.Job, one: implementations.Implementation, progress: runner.Progress
-) -> float | str | None:
-    """Instructions of an operation, or why they could not be counted; `None` if there are none to count."""
-    if not job.countable:
-        return None
-    progress.note(f"{job.name}: {one.name}, instructions")
-    try:
-        return runner.instructions(job, one)
-    except runner.SampleError as failure:
-        return str(failure)
+    def count(self, job: Job, one: Implementation) -> comparison.Count:
+        """Instructions of an operation, or why they could not be counted; `None` if there are none to count."""
+        if not self.given.instructions or not job.countable:
+            return None
+        self.progress.note(f"{job.name}: {one.name}, instructions")
+        try:
+            return runner.instructions(job, one)
+        except runner.SampleError as failure:
+            return str(failure)
 
 
 def main() -> int:
     """Parses, runs, and ends cleanly when interrupted."""
     given = parse()
     if given.list:
-        print(catalog.listing())
+        print(suites.listing())
         return 0
     try:
-        return bench(given)
-    except (ValueError, implementations.SetupError) as error:
+        return Bench(given).run()
+    except (ValueError, OSError, implementations.SetupError) as error:
         print(f"\n{error}" if sys.stderr.isatty() else error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

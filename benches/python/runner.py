@@ -21,6 +21,9 @@ LIMIT_SLOW = 900.0
 # Operations between the two counts of instructions; the counter slows them down fifty times.
 COUNTED = 20_000
 
+# Variables of the environment that would change what is measured.
+SETTINGS = ("PYTHON", "GREENLET", "GREENLOOM", "GEVENT", "UV_")
+
 Metrics = dict[str, float]
 
 
@@ -132,14 +135,15 @@ def _counter() -> _Counter | None:
 
 
 def _command(job: Job, implementation: Implementation) -> list[str]:
-    # Neither the user's site-packages nor PYTHON* of the environment belong into a sample.
+    # The user's site-packages do not belong into a sample.
     words = [str(implementation.python), "-B", "-s", str(ROWS / job.file), "--module", implementation.module]
+    words.extend(implementation.options)
     return words if job.number is None else [*words, "--number", str(job.number)]
 
 
 def _child(words: list[str], limit: float) -> tuple[str, str]:
     """Standard output and error of a process that succeeded. Raises `SampleError`."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
     # The same layout of dictionaries in every process.
     environment["PYTHONHASHSEED"] = "0"
     try:
