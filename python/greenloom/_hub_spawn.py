@@ -9,7 +9,7 @@ from typing import Any
 
 from greenloom._config import config
 from greenloom._greenlet_primitives import TrackedRawGreenlet
-from greenloom._greenloom import GreenletExit, getcurrent, greenlet as RawGreenlet
+from greenloom._greenloom import GreenletExit, getcurrent, greenlet as RawGreenlet, yield_to_ready
 from greenloom._hub_local import get_hub_noargs as get_hub
 
 
@@ -42,12 +42,7 @@ def sleep(seconds: float = 0, ref: bool = True) -> None:
         with hub.loop.timer(seconds, ref=ref) as timer:
             hub.wait(timer)
         return
-    turn = hub.loop.run_callback(getcurrent().switch)
-    try:
-        hub.switch()
-    finally:
-        # Does nothing after the usual end. After a kill it must not switch here a second time.
-        turn.stop()
+    yield_to_ready()
 
 
 def idle(priority: int = 0) -> None:

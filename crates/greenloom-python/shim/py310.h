@@ -37,6 +37,11 @@ static inline void gl_fields_begin(struct gl_fields *f, PyThreadState *ts, const
     f->cframe = &f->root;
 }
 
+static inline void gl_fields_set_depth(struct gl_fields *f, const struct gl_fields *like)
+{
+    f->recursion_depth = like->recursion_depth;
+}
+
 static inline PyFrameObject *gl_fields_frame(struct gl_fields *f)
 {
     Py_XINCREF(f->frame);

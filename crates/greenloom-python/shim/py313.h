@@ -49,6 +49,11 @@ static inline void gl_fields_begin(struct gl_fields *f, PyThreadState *ts, const
     f->c_recursion_remaining = gl_c_recursion(room);
 }
 
+static inline void gl_fields_set_depth(struct gl_fields *f, const struct gl_fields *like)
+{
+    f->depth = like->depth;
+}
+
 static inline PyFrameObject *gl_fields_frame(struct gl_fields *f)
 {
     return gl_data_stack_frame(&(PyThreadState){.current_frame = f->current_frame});

@@ -47,6 +47,11 @@ void gl_state_begin(gl_state *state, PyThreadState *ts, void *room, size_t room_
     state->exc_info = &state->exc_root;
 }
 
+void gl_state_set_depth(gl_state *state, const gl_state *like)
+{
+    gl_fields_set_depth(&state->fields, &like->fields);
+}
+
 void gl_state_swap(gl_state *leaving, gl_state *entering, PyThreadState *ts)
 {
     gl_fields_save(&leaving->fields, ts);

@@ -11,6 +11,7 @@
  *   gl_fields_save(f, ts)    from the thread state, when leaving
  *   gl_fields_load(f, ts)    into the thread state, when entering
  *   gl_fields_begin(f, ts, room)   for a coroutine that has not run: as deep in Python as the running one, no frames
+ *   gl_fields_set_depth(f, like)   as deep in Python as another
  *   gl_fields_frame(f)       new reference to the innermost frame, or NULL without an exception
  *   gl_fields_release(f)     lets go of what the frames own; 0 if they must stay in memory as they are
  *   gl_trash_nesting(ts)     how many deallocations are nested, for the tests of the original
@@ -44,6 +45,9 @@ const char *gl_unsupported(void);
 
 /* Makes the state of a coroutine that has not run, from zeros. */
 void gl_state_begin(gl_state *state, PyThreadState *ts, void *room, size_t room_size, size_t stack_size);
+
+/* A coroutine that has not run is as deep in Python as `like`, which does not run either. */
+void gl_state_set_depth(gl_state *state, const gl_state *like);
 
 /* Leaves one coroutine for another: the last thing before the stacks are switched. */
 void gl_state_swap(gl_state *leaving, gl_state *entering, PyThreadState *ts);

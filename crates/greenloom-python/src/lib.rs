@@ -33,13 +33,16 @@ mod c_api;
 mod event_loop;
 mod functions;
 mod globals;
+mod hub;
 mod life;
 mod object;
 mod records;
 mod shim;
 mod switch;
+mod task;
 mod thread;
 mod throw;
+mod toolkit;
 mod trace;
 mod unswitchable;
 
@@ -67,7 +70,9 @@ fn _greenloom(module: &Bound<'_, PyModule>) -> PyResult<()> {
             && object::add_to(module.as_ptr())
             && unswitchable::add_to(module.as_ptr())
             && functions::add_to(module.as_ptr())
-            && c_api::add_to(module.as_ptr());
+            && c_api::add_to(module.as_ptr())
+            && hub::add_to(module.as_ptr())
+            && task::add_to(module.as_ptr());
         if !added {
             return Err(PyErr::fetch(module.py()));
         }

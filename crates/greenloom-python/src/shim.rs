@@ -34,6 +34,7 @@ unsafe extern "C" {
         room_size: usize,
         stack_size: usize,
     );
+    pub(crate) fn gl_state_set_depth(state: *mut State, like: *mut State);
     pub(crate) fn gl_state_swap(leaving: *mut State, entering: *mut State, tstate: *mut PyThreadState);
     pub(crate) fn gl_state_context(state: *mut State) -> *mut *mut PyObject;
     pub(crate) fn gl_state_frame(state: *mut State) -> *mut PyObject;

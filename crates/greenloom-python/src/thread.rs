@@ -49,6 +49,10 @@ pub(crate) struct Thread {
     pub(crate) drops: Cell<u32>,
     /// Its greenlets were taken off the hub, which may be gone.
     detached: Cell<bool>,
+    /// The hub; owned, null if there is none.
+    pub(crate) hub: Cell<*mut PyObject>,
+    /// Waits that there have been.
+    pub(crate) waits: Cell<u64>,
     /// Owned, null if there is none.
     tracer: Cell<*mut PyObject>,
     /// Greenlets of this thread whose last reference went on another; owned.
@@ -109,6 +113,8 @@ impl Thread {
             attention: AtomicU32::new(0),
             drops: Cell::new(0),
             detached: Cell::new(false),
+            hub: Cell::new(ptr::null_mut()),
+            waits: Cell::new(0),
             tracer: Cell::new(ptr::null_mut()),
             dropped: Mutex::new(Vec::new()),
         }));

@@ -2,7 +2,7 @@
 
 use super::reference::Ref;
 use super::watcher::{Async, Hook, Io, Signal, Timer, Watcher};
-use super::{Moment, Shared, StateCell, clock, poller, signals, to_ns};
+use super::{Entry, Moment, Shared, StateCell, clock, poller, signals, to_ns};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -141,6 +141,37 @@ pub(crate) struct Loop {
 }
 
 impl Loop {
+    /// `object` as a loop, which lives as long as the object; null if it is none.
+    pub(crate) unsafe fn from_object(object: *mut pyo3::ffi::PyObject) -> *const Loop {
+        let bound = Borrowed::from_ptr(Python::assume_attached(), object);
+        match bound.cast::<Loop>() {
+            Ok(found) => found.get(),
+            Err(_) => std::ptr::null(),
+        }
+    }
+
+    /// Has it done in this turn, or in the next if this one lasts too long.
+    #[inline]
+    pub(crate) fn enqueue(&self, entry: Entry) {
+        if self.is_destroyed() {
+            return;
+        }
+        self.state.with(|state| state.callbacks.push_back(entry));
+        // In case this is another thread after all; it costs a look at a flag.
+        if self.shared.sleeps.load(Ordering::Relaxed) {
+            self.shared.notify();
+        }
+    }
+
+    /// Has it done by its own thread; to be called in any other.
+    pub(crate) fn enqueue_from_afar(&self, entry: Entry) {
+        if self.is_destroyed() {
+            return;
+        }
+        self.shared.callbacks.lock().unwrap_or_else(PoisonError::into_inner).push_back(entry);
+        self.shared.notify();
+    }
+
     pub(crate) fn is_destroyed(&self) -> bool {
         self.destroyed.load(Ordering::Relaxed)
     }
@@ -156,8 +187,8 @@ impl Loop {
     /// Empties the loop of all that it holds.
     fn empty(&self) {
         let mut gone: Vec<Ref> = Vec::new();
+        let queue = self.state.with(|state| std::mem::take(&mut state.callbacks));
         self.state.with(|state| {
-            gone.extend(state.callbacks.drain(..));
             gone.extend(state.timers.take_all());
             gone.extend(state.watchers.drain().flat_map(|(_, watchers)| watchers));
             gone.extend(state.pending.drain(..));
@@ -172,7 +203,7 @@ impl Loop {
             state.active = 0;
         });
         let (callbacks, asyncs) = self.shared.take();
-        drop((gone, callbacks, asyncs));
+        drop((queue, gone, callbacks, asyncs));
     }
 }
 
@@ -243,11 +274,7 @@ impl Loop {
         self.check()?;
         let callback = Callback::make(py, args)?;
         let entry = Ref::new(callback.bind(py));
-        self.state.with(|state| state.callbacks.push_back(entry));
-        // In case this is another thread after all; it costs a look at a flag.
-        if self.shared.sleeps.load(Ordering::Relaxed) {
-            self.shared.notify();
-        }
+        self.enqueue(Entry::Call(entry));
         Ok(callback)
     }
 
@@ -261,7 +288,7 @@ impl Loop {
         self.check()?;
         let callback = Callback::make(py, args)?;
         let entry = Ref::new(callback.bind(py));
-        self.shared.callbacks.lock().unwrap_or_else(PoisonError::into_inner).push_back(entry);
+        self.shared.callbacks.lock().unwrap_or_else(PoisonError::into_inner).push_back(Entry::Call(entry));
         self.shared.notify();
         Ok(callback)
     }
@@ -471,7 +498,8 @@ impl Loop {
 
     #[getter(_callbacks)]
     fn get_callbacks<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
-        let callbacks: Vec<Ref> = self.state.with(|state| state.callbacks.iter().map(Ref::share).collect());
+        let callbacks: Vec<Ref> =
+            self.state.with(|state| state.callbacks.iter().map(|entry| entry.object().share()).collect());
         callbacks.iter().map(|callback| callback.bind(py)).collect()
     }
 
@@ -516,7 +544,8 @@ impl Loop {
         self.state.with(|state| {
             let watchers = state.watchers.values().flatten();
             let hooks = state.hooks.iter().flatten().chain(state.signals.values().flatten());
-            let rest = state.callbacks.iter().chain(&state.pending).chain(state.timers.refs());
+            let callbacks = state.callbacks.iter().map(Entry::object);
+            let rest = callbacks.chain(&state.pending).chain(state.timers.refs());
             watchers.chain(hooks).chain(rest).try_for_each(|held| visit.call(held.as_py()))
         })
     }

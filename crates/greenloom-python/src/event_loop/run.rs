@@ -8,8 +8,10 @@ use super::object::{Callback, Loop};
 use super::poller::Ready;
 use super::reference::Ref;
 use super::watcher::Watcher;
-use super::{Moment, clock, signals};
+use super::{Entry, Moment, clock, signals};
 use crate::globals::NO_ARGUMENTS;
+use crate::hub::park;
+use crate::task;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::collections::VecDeque;
@@ -195,11 +197,62 @@ unsafe fn call_callbacks(this: &Bound<'_, Loop>) -> bool {
             return false;
         }
         let Some(entry) = inside.state.with(|state| state.callbacks.pop_front()) else { return false };
-        call_callback(this, entry);
-        called += 1;
-        if called.is_multiple_of(LOOK) && clock().saturating_sub(began) > TURN_NS {
+        called += 1 + perform(this, entry);
+        if called < LOOK {
+            continue;
+        }
+        called = 0;
+        if clock().saturating_sub(began) > TURN_NS {
             return inside.state.with(|state| !state.callbacks.is_empty());
         }
+    }
+}
+
+/// Does what is next in the queue. Returns how much was done besides, by greenlets that went past the hub.
+unsafe fn perform(this: &Bound<'_, Loop>, entry: Entry) -> u32 {
+    match entry {
+        Entry::Call(callback) => {
+            call_callback(this, callback);
+            0
+        }
+        Entry::Resume(greenlet, wait) => directly(this, &greenlet, |greenlet| park::resume(greenlet, wait)),
+        Entry::Start(greenlet) => directly(this, &greenlet, |greenlet| task::start_scheduled(greenlet)),
+        Entry::Notify(notify, object) => {
+            if let Some((greenlet, wait)) = (notify.sole)(object.as_ptr()) {
+                drop(object);
+                return directly(this, &greenlet, |greenlet| park::resume(greenlet, wait));
+            }
+            let result = (notify.all)(object.as_ptr());
+            finish(this, result, object.as_ptr());
+            0
+        }
+    }
+}
+
+/// Switches to a greenlet. As long as this waits, those that go back to the hub may go on to the next in the queue instead.
+unsafe fn directly(
+    this: &Bound<'_, Loop>,
+    greenlet: &Ref,
+    enter: impl FnOnce(*mut ffi::PyObject) -> *mut ffi::PyObject,
+) -> u32 {
+    let inside = this.get();
+    let most = if inside.state.with(|state| state.depth) == 1 { LOOK } else { 0 };
+    inside.state.with(|state| state.direct = most);
+    let result = enter(greenlet.as_ptr());
+    let left = inside.state.with(|state| std::mem::take(&mut state.direct));
+    let others = most.saturating_sub(left);
+    // Whose error it is, is only known if nobody came between.
+    let context = if others == 0 { greenlet.as_ptr() } else { ffi::Py_None() };
+    finish(this, result, context);
+    others
+}
+
+/// Lets go of a result, or reports the error if it is null.
+unsafe fn finish(this: &Bound<'_, Loop>, result: *mut ffi::PyObject, context: *mut ffi::PyObject) {
+    if result.is_null() {
+        handle_error(this, context);
+    } else {
+        ffi::Py_DECREF(result);
     }
 }
 
@@ -207,11 +260,7 @@ unsafe fn call_callback(this: &Bound<'_, Loop>, entry: Ref) {
     let callback: &Bound<'_, Callback> = &*ptr::from_ref(&entry).cast();
     if let Some((function, args)) = callback.get().take() {
         let result = ffi::PyObject_Call(function.as_ptr(), args.as_ptr(), ptr::null_mut());
-        if result.is_null() {
-            handle_error(this, entry.as_ptr());
-        } else {
-            ffi::Py_DECREF(result);
-        }
+        finish(this, result, entry.as_ptr());
     }
 }
 
@@ -240,11 +289,7 @@ unsafe fn call_watcher(this: &Bound<'_, Loop>, held: &Ref) {
         }
     }
     let result = ffi::PyObject_Call(function.as_ptr(), args.as_ptr(), ptr::null_mut());
-    if result.is_null() {
-        handle_error(this, held.as_ptr());
-    } else {
-        ffi::Py_DECREF(result);
-    }
+    finish(this, result, held.as_ptr());
     watcher.get().settle();
 }
 
@@ -364,7 +409,7 @@ unsafe fn poll(this: &Bound<'_, Loop>, timeout: Option<u64>) {
 /// Takes what other threads have handed in.
 unsafe fn take_shared(this: &Bound<'_, Loop>) {
     let inside = this.get();
-    let (mut callbacks, asyncs): (VecDeque<Ref>, Vec<Ref>) = inside.shared.take();
+    let (mut callbacks, asyncs): (VecDeque<Entry>, Vec<Ref>) = inside.shared.take();
     if callbacks.is_empty() && asyncs.is_empty() {
         return;
     }
