@@ -66,6 +66,17 @@ static inline int gl_fields_release(struct gl_fields *f)
     return 1;
 }
 
+static inline int gl_fields_capture(PyThreadState *ts, int limit, PyObject **codes, int *places)
+{
+    int found = 0;
+    for (PyFrameObject *frame = ts->frame; frame != NULL && found < limit; frame = frame->f_back) {
+        codes[found] = (PyObject *)frame->f_code;
+        places[found] = frame->f_lasti * (int)sizeof(_Py_CODEUNIT);
+        found++;
+    }
+    return found;
+}
+
 static inline int gl_trash_nesting(PyThreadState *ts)
 {
     return ts->trash_delete_nesting;

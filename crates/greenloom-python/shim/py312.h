@@ -72,6 +72,11 @@ static inline int gl_fields_release(struct gl_fields *f)
     return 1;
 }
 
+static inline int gl_fields_capture(PyThreadState *ts, int limit, PyObject **codes, int *places)
+{
+    return gl_frames_capture(ts->cframe->current_frame, limit, codes, places);
+}
+
 static inline int gl_trash_nesting(PyThreadState *ts)
 {
     return ts->trash.delete_nesting;

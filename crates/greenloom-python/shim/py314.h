@@ -88,6 +88,11 @@ static inline int gl_fields_release(struct gl_fields *f)
     return f->current_frame == NULL;
 }
 
+static inline int gl_fields_capture(PyThreadState *ts, int limit, PyObject **codes, int *places)
+{
+    return gl_frames_capture(ts->current_frame, limit, codes, places);
+}
+
 static inline int gl_trash_nesting(PyThreadState *ts)
 {
     (void)ts;

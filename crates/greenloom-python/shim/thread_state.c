@@ -182,6 +182,11 @@ void gl_leave_tracing(PyThreadState *ts)
  * keeps for libraries which are loaded late. */
 static __thread void *current_thread __attribute__((tls_model("initial-exec")));
 
+int gl_capture_stack(PyThreadState *ts, int limit, PyObject **codes, int *places)
+{
+    return gl_fields_capture(ts, limit, codes, places);
+}
+
 void *gl_thread_get(void)
 {
     return current_thread;

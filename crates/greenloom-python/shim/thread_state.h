@@ -14,6 +14,7 @@
  *   gl_fields_set_depth(f, like)   as deep in Python as another
  *   gl_fields_frame(f)       new reference to the innermost frame, or NULL without an exception
  *   gl_fields_release(f)     lets go of what the frames own; 0 if they must stay in memory as they are
+ *   gl_fields_capture(ts, limit, codes, places)   what gl_capture_stack does
  *   gl_trash_nesting(ts)     how many deallocations are nested, for the tests of the original
  *
  * Pointers to these fields stay valid while a coroutine lives: neither they nor the stack ever move.
@@ -95,6 +96,10 @@ void gl_leave_tracing(PyThreadState *ts);
 /* A pointer of the calling OS thread. */
 void *gl_thread_get(void);
 void gl_thread_set(void *thread);
+
+/* The innermost frames of the running coroutine, at most `limit`: their codes, borrowed, and the instructions that they are
+ * at, in bytes. Returns how many. */
+int gl_capture_stack(PyThreadState *ts, int limit, PyObject **codes, int *places);
 
 /* The name of a callable in its own memory, ASCII, or NULL. Neither allocates nor locks: for a signal handler. */
 const char *gl_name_of(PyObject *callable);

@@ -346,6 +346,7 @@ pub(crate) unsafe fn end_thread(thread: *mut Thread) {
     }
     ffi::Py_XDECREF(record.replace_tracer(ptr::null_mut()));
     ffi::Py_XDECREF(record.hub.replace(ptr::null_mut()));
+    ffi::Py_XDECREF(record.failed.replace(ptr::null_mut()));
     ffi::Py_DECREF(record.current.get().cast());
     ffi::Py_DECREF(record.main.cast());
     drop(record);

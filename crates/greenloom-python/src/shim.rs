@@ -55,6 +55,12 @@ unsafe extern "C" {
     pub(crate) fn gl_leave_tracing(tstate: *mut PyThreadState);
     pub(crate) fn gl_thread_get() -> *mut c_void;
     pub(crate) fn gl_thread_set(thread: *mut c_void);
+    pub(crate) fn gl_capture_stack(
+        tstate: *mut PyThreadState,
+        limit: c_int,
+        codes: *mut *mut PyObject,
+        places: *mut c_int,
+    ) -> c_int;
     pub(crate) fn gl_name_of(callable: *mut PyObject) -> *const c_char;
 }
 

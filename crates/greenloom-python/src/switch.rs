@@ -374,6 +374,7 @@ unsafe fn end(thread: &Thread, greenlet: &Greenlet, mut result: *mut PyObject) -
     greenlet.drop_arguments();
     error.restore();
     greenlet.phase.set(Phase::Dead);
+    let failed = result.is_null();
     let mut parent = greenlet.parent.get();
     if !result.is_null()
         && let Some(heir) = next_in_place_of(thread, parent)
@@ -394,6 +395,9 @@ unsafe fn end(thread: &Thread, greenlet: &Greenlet, mut result: *mut PyObject) -
             (false, true) => Payload::Exit(result),
         };
         if let Some(heir) = prepare(thread, parent, payload) {
+            if failed && ptr::eq(heir.cast(), thread.hub.get()) && thread.failed.get().is_null() {
+                thread.failed.set(new_reference(greenlet.object.cast()));
+            }
             return enter_at_the_end(thread, greenlet, heir);
         }
         // It cannot be switched to: its parent gets the reason.

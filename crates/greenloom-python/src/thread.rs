@@ -51,6 +51,8 @@ pub(crate) struct Thread {
     detached: Cell<bool>,
     /// The hub; owned, null if there is none.
     pub(crate) hub: Cell<*mut PyObject>,
+    /// The greenlet whose error is on its way to the hub; owned, null mostly.
+    pub(crate) failed: Cell<*mut PyObject>,
     /// Waits that there have been.
     pub(crate) waits: Cell<u64>,
     /// Owned, null if there is none.
@@ -114,6 +116,7 @@ impl Thread {
             drops: Cell::new(0),
             detached: Cell::new(false),
             hub: Cell::new(ptr::null_mut()),
+            failed: Cell::new(ptr::null_mut()),
             waits: Cell::new(0),
             tracer: Cell::new(ptr::null_mut()),
             dropped: Mutex::new(Vec::new()),

@@ -12,6 +12,7 @@ use super::{Entry, Moment, clock, signals};
 use crate::globals::NO_ARGUMENTS;
 use crate::hub::park;
 use crate::task;
+use crate::thread::Thread;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::collections::VecDeque;
@@ -215,12 +216,12 @@ unsafe fn perform(this: &Bound<'_, Loop>, entry: Entry) -> u32 {
             call_callback(this, callback);
             0
         }
-        Entry::Resume(greenlet, wait) => directly(this, &greenlet, |greenlet| park::resume(greenlet, wait)),
-        Entry::Start(greenlet) => directly(this, &greenlet, |greenlet| task::start_scheduled(greenlet)),
+        Entry::Resume(greenlet, wait) => directly(this, || park::resume(greenlet, wait)),
+        Entry::Start(greenlet) => directly(this, || task::start_scheduled(greenlet)),
         Entry::Notify(notify, object) => {
             if let Some((greenlet, wait)) = (notify.sole)(object.as_ptr()) {
                 drop(object);
-                return directly(this, &greenlet, |greenlet| park::resume(greenlet, wait));
+                return directly(this, || park::resume(greenlet, wait));
             }
             let result = (notify.all)(object.as_ptr());
             finish(this, result, object.as_ptr());
@@ -230,27 +231,23 @@ unsafe fn perform(this: &Bound<'_, Loop>, entry: Entry) -> u32 {
 }
 
 /// Switches to a greenlet. As long as this waits, those that go back to the hub may go on to the next in the queue instead.
-unsafe fn directly(
-    this: &Bound<'_, Loop>,
-    greenlet: &Ref,
-    enter: impl FnOnce(*mut ffi::PyObject) -> *mut ffi::PyObject,
-) -> u32 {
+unsafe fn directly(this: &Bound<'_, Loop>, enter: impl FnOnce() -> *mut ffi::PyObject) -> u32 {
     let inside = this.get();
     let most = if inside.state.with(|state| state.depth) == 1 { LOOK } else { 0 };
     inside.state.with(|state| state.direct = most);
-    let result = enter(greenlet.as_ptr());
+    let result = enter();
     let left = inside.state.with(|state| std::mem::take(&mut state.direct));
-    let others = most.saturating_sub(left);
-    // Whose error it is, is only known if nobody came between.
-    let context = if others == 0 { greenlet.as_ptr() } else { ffi::Py_None() };
-    finish(this, result, context);
-    others
+    finish(this, result, this.as_ptr());
+    most.saturating_sub(left)
 }
 
-/// Lets go of a result, or reports the error if it is null.
+/// Lets go of a result, or reports the error if it is null: as that of the greenlet that it has ended, if one has, and else of
+/// `context`.
 unsafe fn finish(this: &Bound<'_, Loop>, result: *mut ffi::PyObject, context: *mut ffi::PyObject) {
     if result.is_null() {
-        handle_error(this, context);
+        let failed = Thread::known().map_or(ptr::null_mut(), |thread| thread.failed.replace(ptr::null_mut()));
+        handle_error(this, if failed.is_null() { context } else { failed });
+        ffi::Py_XDECREF(failed);
     } else {
         ffi::Py_DECREF(result);
     }

@@ -77,11 +77,40 @@ pub(crate) unsafe fn waits(greenlet: *mut PyObject, wait: u64) -> bool {
 pub(crate) unsafe fn park(thread: &Thread, hub: &HubBase) -> Woken {
     let result = switch_to_hub(thread, hub);
     cancel(thread);
+    woken_by(result)
+}
+
+/// What it means to be switched to with `result`, which is taken over; null is the exception that is set.
+#[inline]
+pub(crate) unsafe fn woken_by(result: *mut PyObject) -> Woken {
     if result == RESUMED.get() {
         ffi::Py_DECREF(result);
         return Woken::Resumed;
     }
     if result.is_null() { Woken::Raised } else { Woken::Stray(result) }
+}
+
+/// Raises InvalidSwitchError: a greenlet that waits for `object` was switched to with `value`, which is taken over.
+#[cold]
+pub(crate) unsafe fn complain(object: *mut PyObject, value: *mut PyObject) {
+    if let Some(class) = exception(c"InvalidSwitchError") {
+        let message = c"something else resumed who waits for %R: it was switched to with %R";
+        ffi::PyErr_Format(class, message.as_ptr(), object, value);
+        ffi::Py_DECREF(class);
+    }
+    ffi::Py_DECREF(value);
+}
+
+/// A class of `greenloom.exceptions`; owned. `None` with an exception.
+#[cold]
+pub(crate) unsafe fn exception(name: &std::ffi::CStr) -> Option<*mut PyObject> {
+    let module = ffi::PyImport_ImportModule(c"greenloom.exceptions".as_ptr());
+    if module.is_null() {
+        return None;
+    }
+    let class = ffi::PyObject_GetAttrString(module, name.as_ptr());
+    ffi::Py_DECREF(module);
+    (!class.is_null()).then_some(class)
 }
 
 /// As [`park`], in a thread whose loop may have nothing to wait for although another thread will end the wait: then it is held
@@ -104,31 +133,35 @@ pub(crate) unsafe fn park_held_open(thread: &Thread, hub: &HubBase) -> Woken {
 
 #[cold]
 unsafe fn is_loop_exit() -> bool {
-    let module = ffi::PyImport_ImportModule(c"greenloom.exceptions".as_ptr());
-    if module.is_null() {
-        return false;
-    }
-    let class = ffi::PyObject_GetAttrString(module, c"LoopExit".as_ptr());
-    ffi::Py_DECREF(module);
-    if class.is_null() {
-        return false;
-    }
+    let error = crate::thread::SavedError::take();
+    let class = exception(c"LoopExit");
+    error.restore();
+    let Some(class) = class else { return false };
     let is = ffi::PyErr_ExceptionMatches(class) != 0;
     ffi::Py_DECREF(class);
     is
 }
 
 /// Ends a wait: switches to the greenlet, from the hub, if it still waits. Null with an exception: a raw greenlet has ended with it.
-pub(crate) unsafe fn resume(greenlet: *mut PyObject, wait: u64) -> *mut PyObject {
-    if !waits(greenlet, wait) {
+///
+/// The reference goes with the switch: the hub shall not keep a greenlet alive that ends before the hub has its turn again.
+pub(crate) unsafe fn resume(greenlet: Ref, wait: u64) -> *mut PyObject {
+    let object = greenlet.as_ptr();
+    if !waits(object, wait) {
         return toolkit::none();
     }
-    let target: *mut PyGreenlet = greenlet.cast();
-    if hub::class_has(greenlet, RAW_SWITCH.get(), crate::globals::SWITCH.get()) {
-        return switch::switch_with(target, Payload::Value(new_reference(RESUMED.get())));
+    if let Some(thread) = Thread::known()
+        && is_direct(thread, object, wait)
+        && thread.current.get().cast() != object
+    {
+        std::mem::forget(greenlet);
+        thread.value.set(resumed());
+        return switch::leave(thread, object.cast());
     }
-    let name = crate::globals::SWITCH.get();
-    ffi::PyObject_CallMethodOneArg(greenlet, name, RESUMED.get())
+    if hub::class_has(object, RAW_SWITCH.get(), crate::globals::SWITCH.get()) {
+        return switch::switch_with(object.cast(), Payload::Value(resumed()));
+    }
+    ffi::PyObject_CallMethodOneArg(object, crate::globals::SWITCH.get(), RESUMED.get())
 }
 
 /// Waits in `hub`: switches there, or on to who is ready. Returns what the greenlet is resumed with; owned, null with an exception.
