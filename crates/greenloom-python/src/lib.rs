@@ -35,6 +35,7 @@ mod functions;
 mod globals;
 mod hub;
 mod life;
+mod local;
 mod object;
 mod records;
 mod shim;
@@ -72,7 +73,8 @@ fn _greenloom(module: &Bound<'_, PyModule>) -> PyResult<()> {
             && functions::add_to(module.as_ptr())
             && c_api::add_to(module.as_ptr())
             && hub::add_to(module.as_ptr())
-            && task::add_to(module.as_ptr());
+            && task::add_to(module.as_ptr())
+            && local::add_to(module.as_ptr());
         if !added {
             return Err(PyErr::fetch(module.py()));
         }
