@@ -33,6 +33,7 @@ mod c_api;
 mod event_loop;
 mod functions;
 mod globals;
+mod group;
 mod hub;
 mod life;
 mod local;
@@ -74,7 +75,8 @@ fn _greenloom(module: &Bound<'_, PyModule>) -> PyResult<()> {
             && c_api::add_to(module.as_ptr())
             && hub::add_to(module.as_ptr())
             && task::add_to(module.as_ptr())
-            && local::add_to(module.as_ptr());
+            && local::add_to(module.as_ptr())
+            && group::add_to(module.as_ptr());
         if !added {
             return Err(PyErr::fetch(module.py()));
         }

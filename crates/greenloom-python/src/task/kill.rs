@@ -34,6 +34,8 @@ static THROW_METHOD: Global = Global::new();
 /// `greenloom._greenlet_class._as_exception`, by way of the class: what a throw with these arguments raises.
 static AS_EXCEPTION: Global = Global::new();
 static FORMAT_INFO: Global = Global::new();
+static JOIN: Global = Global::new();
+static JOIN_METHOD: Global = Global::new();
 
 pub(super) unsafe fn add_to(_module: *mut PyObject) -> bool {
     let t = &mut *KILLING.get();
@@ -51,7 +53,14 @@ pub(super) unsafe fn add_to(_module: *mut PyObject) -> bool {
         && hub::intern(&HANDLE_ERROR, c"handle_error")
         && hub::intern(&AS_EXCEPTION, c"_as_exception")
         && hub::intern(&FORMAT_INFO, c"_formatinfo")
+        && hub::intern(&JOIN, c"join")
+        && find_join()
         && wait::find_names()
+}
+
+unsafe fn find_join() -> bool {
+    JOIN_METHOD.replace(ffi::PyObject_GetAttr(super::TASK.get().cast(), JOIN.get()));
+    !JOIN_METHOD.get().is_null()
 }
 
 unsafe extern "C" fn traverse(this: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
@@ -303,19 +312,14 @@ pub(super) unsafe extern "C-unwind" fn kill(
             return ptr::null_mut();
         }
     }
-    if task.is_ready() { toolkit::none() } else { join(this, timeout) }
+    let joins_itself = hub::class_has(this, JOIN_METHOD.get(), JOIN.get());
+    if task.is_ready() && joins_itself { toolkit::none() } else { join(this, timeout) }
 }
 
 /// Joins it, in its own way.
 #[cold]
 unsafe fn join(this: *mut PyObject, timeout: *mut PyObject) -> *mut PyObject {
-    let name = ffi::PyUnicode_InternFromString(c"join".as_ptr());
-    if name.is_null() {
-        return name;
-    }
     let timeout = if timeout.is_null() { ffi::Py_None() } else { timeout };
-    let result = ffi::PyObject_CallMethodOneArg(this, name, timeout);
-    ffi::Py_DECREF(name);
-    result
+    ffi::PyObject_CallMethodOneArg(this, JOIN.get(), timeout)
 }
 

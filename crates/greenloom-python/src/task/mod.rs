@@ -11,6 +11,7 @@ mod start;
 mod wait;
 
 pub(crate) use run::{RUN, run, runs_itself, start_scheduled};
+pub(crate) use start::{make, start_new as start};
 
 use crate::globals::{Global, new_reference};
 use crate::hub::links::Links;

@@ -359,22 +359,25 @@ pub(super) unsafe extern "C-unwind" fn spawn(
     if new.is_null() {
         return new;
     }
-    let started = if hub::class_has(new, super::run::START_METHOD.get(), START.get()) {
-        schedule(of(new))
-    } else {
-        let result = ffi::PyObject_CallMethodNoArgs(new, START.get());
-        ffi::Py_XDECREF(result);
-        !result.is_null()
-    };
-    if !started {
+    if !start_new(new) {
         ffi::Py_DECREF(new);
         return ptr::null_mut();
     }
     new
 }
 
-/// Calls the class.
-unsafe fn make(
+/// Starts what [`make`] has made. `false` with an exception.
+pub(crate) unsafe fn start_new(new: *mut PyObject) -> bool {
+    if hub::class_has(new, super::run::START_METHOD.get(), START.get()) {
+        return schedule(of(new));
+    }
+    let result = ffi::PyObject_CallMethodNoArgs(new, START.get());
+    ffi::Py_XDECREF(result);
+    !result.is_null()
+}
+
+/// Calls a class of greenlets.
+pub(crate) unsafe fn make(
     class: *mut PyObject,
     args: *const *mut PyObject,
     positional: isize,
