@@ -12,6 +12,7 @@ from greenloom.exceptions import BlockingSwitchOutError
 
 __all__ = ["SwitchOutGreenletWithLoop", "TrackedRawGreenlet", "get_memory", "get_reachable_greenlets"]
 
+
 def inherited_locals(spawner: Any) -> dict[str, Any]:
     """Return the ``spawn_tree_locals`` that a greenlet made by ``spawner`` has: those of the spawner.
 

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable
 from contextvars import Context
 from types import FrameType, TracebackType
-from typing import Any, Final, Literal, TypeAlias, overload
+from typing import Any, ClassVar, Final, Literal, TypeAlias, overload
+from weakref import ref
 
 _TraceEvent: TypeAlias = Literal["switch", "throw"]
 _TraceCallback: TypeAlias = Callable[[_TraceEvent, tuple[greenlet, greenlet]], object]
@@ -293,3 +294,187 @@ class loop:
     def pendingcnt(self) -> int: ...
     @property
     def sig_pending(self) -> bool: ...
+
+class HubBase(greenlet):
+    """A greenlet that runs a loop, seen by those who switch to it."""
+
+    #: The loop; None when it is destroyed.
+    loop: Any
+
+    def switch(self, /) -> Any:
+        """Wait in the hub; return what the greenlet is resumed with.
+
+        A greenlet that has a method ``switch_out`` has it called first.
+        """
+
+def get_hub() -> Any:
+    """Return the hub of the current thread; the first call makes it."""
+
+def get_hub_if_exists() -> Any:
+    """Return the hub of the current thread, or None if there is none yet."""
+
+def set_hub(hub: HubBase | None, /) -> None:
+    """Make ``hub`` the hub of the current thread; None forgets the one it has."""
+
+def set_hub_maker(function: Callable[[], Any], /) -> None:
+    """Have :func:`get_hub` call ``function`` where there is no hub yet."""
+
+def yield_to_ready() -> None:
+    """Give those that are ready now their turn."""
+
+class HubGreenlet(greenlet):
+    """A greenlet that the hub starts, and that others wait for, link to and kill: the base of ``Greenlet``."""
+
+    #: What the function returned; None until then, or if it failed.
+    value: Any
+    #: What it is called with; empty when it is done.
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    #: A weak reference to the greenlet that made this one; None if the tree is not tracked.
+    spawning_greenlet: ref[greenlet] | None
+    #: A dictionary shared with the spawner and with all that this greenlet spawns; None if not tracked.
+    spawn_tree_locals: dict[str, Any] | None
+    #: What it calls. Subclasses define a method of this name, which is called if no ``run`` is given.
+    _run: Any
+
+    def __init__(self, run: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> None: ...
+    @classmethod
+    def spawn(cls, *args: Any, **kwargs: Any) -> Any:
+        """Return a new greenlet of these arguments, started."""
+
+    def start(self) -> None:
+        """Let the hub start it in this turn of the loop. Does nothing if it was started or killed before."""
+
+    def start_later(self, seconds: float, /) -> None:
+        """Let the hub start it ``seconds`` from now. Does nothing if it was started or killed before."""
+
+    def run(self) -> None:
+        """Run it. Called by the first switch to it."""
+
+    def __bool__(self) -> bool:
+        """Whether it has been scheduled to start and is not done."""
+
+    @property
+    def started(self) -> bool:
+        """The same as its truth value."""
+
+    @property
+    def dead(self) -> bool:
+        """Whether it will not run any more: it has ended, or was killed before it began."""
+
+    @property
+    def exception(self) -> BaseException | None:
+        """The exception that ended it, or None."""
+
+    @property
+    def exc_info(self) -> tuple[type[BaseException], BaseException, TracebackType | None] | None:
+        """Type, value and traceback of what ended it, or None."""
+
+    @property
+    def loop(self) -> Any:
+        """The loop of its hub."""
+
+    @property
+    def _hub_of(self) -> Any:
+        """Its parent, which has to be a hub."""
+
+    @property
+    def _spawning_stack(self) -> tuple[Any, ...]:
+        """Codes and instructions of its maker's stack, in turn, innermost first."""
+
+    def ready(self) -> bool:
+        """Whether it is done."""
+
+    def successful(self) -> bool:
+        """Whether it is done and no error ended it. GreenletExit is not an error."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it is done, or ``timeout`` seconds are over."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Return what it returned, or raise what ended it, waiting at most ``timeout`` seconds.
+
+        Raises :class:`~greenloom.Timeout` when the time is over, and at once without ``block``.
+        """
+
+    def _wait(self) -> None:
+        """Wait until it is done."""
+
+    def rawlink(self, callback: Callable[[Any], object], /) -> None:
+        """Let the hub call ``callback(self)`` when it is done, also if it is already. It must not wait or raise.
+
+        Raises :class:`TypeError` if it is not callable.
+        """
+
+    def unlink(self, callback: Callable[[Any], object], /) -> None:
+        """Take back one link of ``callback``, of any kind. One that is not there is no error."""
+
+    def unlink_all(self) -> None:
+        """Take back all links."""
+
+    def has_links(self) -> int:
+        """Return how many links there are."""
+
+    def _notify_links(self) -> None:
+        """Call the links. Only from the hub."""
+
+    def _maybe_kill_before_start(self, exception: Any, /) -> bool:
+        """Keep it from starting if it has not, and return whether it is dead."""
+
+    def kill(self, exception: Any = ..., block: bool = True, timeout: float | None = None) -> None:
+        """Raise ``exception`` (GreenletExit) in it where it waits, and wait until it is done.
+
+        One that has not run never will. It is waited for at most ``timeout`` seconds, and not at all without
+        ``block``. It may catch the exception and go on; the end of the timeout is not reported. One that is
+        done stays as it is.
+        """
+
+def set_greenlet_settings(track_tree: bool, inherit_context: bool, /) -> None:
+    """Say what greenlets that are made from now on keep of their spawner."""
+
+def set_greenlet_settings_reader(function: Callable[[], object], /) -> None:
+    """Have ``function`` called when the settings are needed, to call :func:`set_greenlet_settings`."""
+
+def forget_greenlet_settings() -> None:
+    """Have them read again when the next greenlet is made."""
+
+def set_spawn_callbacks(functions: frozenset[Callable[[Any], object]], /) -> None:
+    """Have these called with each greenlet that is started."""
+
+class GroupBase:
+    """A set of running greenlets, which leave it when they end: the base of ``Group`` and ``Pool``."""
+
+    #: The greenlets.
+    greenlets: set[Any]
+    #: Those of them that have been killed.
+    dying: set[Any]
+    #: An event that is set while there are none.
+    _empty_event: Any
+    #: A semaphore whose counter is the room that is left.
+    _semaphore: Any
+
+    def _track(self, greenlet: Any, /) -> None:
+        """Have it in the set until it tells that it has ended, as a raw greenlet never does."""
+
+    def _discard(self, greenlet: Any, /) -> None:
+        """Count it out."""
+
+    def add(self, greenlet: Any, blocking: bool = True, timeout: float | None = None) -> None:
+        """Have ``greenlet``, which should not have started yet, in the group until it ends; wait for room.
+
+        Raises :class:`~greenloom.pool.PoolFull` after ``timeout`` seconds, or at once if ``blocking`` is false.
+        """
+
+    def start(self, greenlet: Any, /, *args: Any, **kwargs: Any) -> None:
+        """Add ``greenlet``, with these arguments if :meth:`add` takes any, and start it."""
+
+    def spawn(self, *args: Any, **kwargs: Any) -> Any:
+        """Make a greenlet with these arguments, add and start it, and return it."""
+
+class LocalBase:
+    """An object whose attributes are each greenlet's own: the base of ``local``."""
+
+    _local__state: ClassVar[Any]
+
+def bind_local(local: LocalBase, state: object, key: str, descriptors: frozenset[str], /) -> None:
+    """Give a new local object what it needs to find attributes."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from greenloom._config import config
 from greenloom._greenlet_primitives import TrackedRawGreenlet
-from greenloom._greenloom import GreenletExit, getcurrent, greenlet as RawGreenlet, yield_to_ready
+from greenloom._greenloom import GreenletExit, greenlet as RawGreenlet, yield_to_ready
 from greenloom._hub_local import get_hub_noargs as get_hub
 
 

@@ -142,4 +142,3 @@ class local(LocalBase):
         made: _State = LocalBase._local__state.__get__(instance)
         getcurrent().__dict__[made.key] = attributes
         return instance
-

@@ -186,7 +186,7 @@ class Group(GroupBase, GroupMappingMixin):
         With ``raise_error``, raise the exception of one of the greenlets that are in it now.
         """
         members = tuple(self.greenlets) if raise_error else ()
-        was_empty = self._empty_event.wait(timeout)
+        was_empty = bool(self._empty_event.wait(timeout))
         failed = next((one for one in members if one.exception is not None), None)
         if failed is None:
             return was_empty
