@@ -171,7 +171,11 @@ unsafe extern "C" fn get_context(this: *mut PyObject, _: *mut c_void) -> *mut Py
     if context.is_null() { or_none(context) } else { context }
 }
 
-pub(crate) unsafe extern "C" fn set_context(this: *mut PyObject, value: *mut PyObject, _: *mut c_void) -> c_int {
+pub(crate) unsafe extern "C" fn set_context(
+    this: *mut PyObject,
+    value: *mut PyObject,
+    _: *mut c_void,
+) -> c_int {
     let greenlet = of(this);
     if value.is_null() {
         return fail(ffi::PyExc_AttributeError, c"can't delete context attribute");

@@ -2,12 +2,12 @@
 //!
 //! What happens for each greenlet is here: it is made, counted in, started, and counted out when it ends.
 
+use crate::add_object;
 use crate::globals::{Global, new_reference};
 use crate::hub::{self, intern};
 use crate::object::{StaticType, Table};
 use crate::task;
 use crate::toolkit::{self, Field, attribute, keywords, single};
-use crate::add_object;
 use pyo3::ffi::{self, PyObject};
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -56,7 +56,12 @@ static ATTRIBUTES: Table<[ffi::PyGetSetDef; 5]> = Table::new([
     attribute(c"greenlets", get_greenlets, Some(set_greenlets), c"The set of the greenlets."),
     attribute(c"dying", get_dying, Some(set_dying), c"The set of those of them that have been killed."),
     attribute(c"_empty_event", get_empty, Some(set_empty), c"An event that is set while there are none."),
-    attribute(c"_semaphore", get_room, Some(set_room), c"A semaphore whose counter is the room that is left."),
+    attribute(
+        c"_semaphore",
+        get_room,
+        Some(set_room),
+        c"A semaphore whose counter is the room that is left.",
+    ),
     // SAFETY: a row of zeros ends the table.
     unsafe { std::mem::zeroed() },
 ]);
@@ -123,7 +128,10 @@ unsafe extern "C" fn set_room(this: *mut PyObject, value: *mut PyObject, _: *mut
 /// Calls a method without arguments and forgets the result. `false` with an exception.
 unsafe fn tell(object: *mut PyObject, method: &Global) -> bool {
     if object.is_null() {
-        ffi::PyErr_SetString(ffi::PyExc_RuntimeError, c"the group was not initialised: call its __init__".as_ptr());
+        ffi::PyErr_SetString(
+            ffi::PyExc_RuntimeError,
+            c"the group was not initialised: call its __init__".as_ptr(),
+        );
         return false;
     }
     let args = [object];
@@ -140,7 +148,8 @@ unsafe extern "C-unwind" fn track_method(this: *mut PyObject, greenlet: *mut PyO
 /// Counts a greenlet in. `false` with an exception.
 unsafe fn track(this: *mut PyObject, greenlet: *mut PyObject) -> bool {
     let group = of(this);
-    if !hub::look_up(greenlet, RAWLINK.get()).is_null() || ffi::PyObject_HasAttr(greenlet, RAWLINK.get()) != 0 {
+    if !hub::look_up(greenlet, RAWLINK.get()).is_null() || ffi::PyObject_HasAttr(greenlet, RAWLINK.get()) != 0
+    {
         let discard = ffi::PyObject_GetAttr(this, DISCARD.get());
         if discard.is_null() {
             return false;
@@ -181,7 +190,8 @@ unsafe extern "C-unwind" fn add(
     names: *mut PyObject,
 ) -> *mut PyObject {
     let parameters = [c"greenlet", c"blocking", c"timeout"];
-    let Some([greenlet, blocking, timeout]) = toolkit::arguments(c"add", parameters, 1, args, positional, names)
+    let Some([greenlet, blocking, timeout]) =
+        toolkit::arguments(c"add", parameters, 1, args, positional, names)
     else {
         return ptr::null_mut();
     };

@@ -30,6 +30,7 @@
 mod arguments;
 mod attributes;
 mod c_api;
+mod errors;
 mod event_loop;
 mod functions;
 mod globals;
@@ -73,6 +74,7 @@ fn _greenloom(module: &Bound<'_, PyModule>) -> PyResult<()> {
             && unswitchable::add_to(module.as_ptr())
             && functions::add_to(module.as_ptr())
             && c_api::add_to(module.as_ptr())
+            && errors::make_names()
             && hub::add_to(module.as_ptr())
             && task::add_to(module.as_ptr())
             && local::add_to(module.as_ptr())

@@ -93,7 +93,10 @@ unsafe fn attributes(local: &LocalBase) -> *mut PyObject {
 #[cold]
 unsafe fn enter(local: &LocalBase) -> *mut PyObject {
     if local.state.is_empty() {
-        ffi::PyErr_SetString(ffi::PyExc_RuntimeError, c"the local object was not made by its __new__".as_ptr());
+        ffi::PyErr_SetString(
+            ffi::PyExc_RuntimeError,
+            c"the local object was not made by its __new__".as_ptr(),
+        );
         return ptr::null_mut();
     }
     let this = ptr::from_ref(local).cast_mut().cast();

@@ -9,6 +9,7 @@ use super::poller::Ready;
 use super::reference::Ref;
 use super::watcher::Watcher;
 use super::{Entry, Moment, clock, signals};
+use crate::errors::Caught;
 use crate::globals::NO_ARGUMENTS;
 use crate::hub::park;
 use crate::task;
@@ -307,38 +308,16 @@ unsafe fn with_events(args: &Ref, events: u32) -> Option<Ref> {
 }
 
 /// Gives the exception that is set to the loop's error handler.
-#[allow(deprecated, reason = "the functions that replace these are not in 3.10 and 3.11")]
 unsafe fn handle_error(this: &Bound<'_, Loop>, context: *mut ffi::PyObject) {
-    let (mut kind, mut value, mut traceback) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-    ffi::PyErr_Fetch(&mut kind, &mut value, &mut traceback);
-    ffi::PyErr_NormalizeException(&mut kind, &mut value, &mut traceback);
-    let or_none = |object: *mut ffi::PyObject| if object.is_null() { ffi::Py_None() } else { object };
-    if !traceback.is_null() && !value.is_null() {
-        ffi::PyException_SetTraceback(value, traceback);
+    let caught = Caught::take();
+    if caught.give_to(this.as_ptr(), context) {
+        return;
     }
-    let method = ffi::PyObject_GetAttrString(this.as_ptr(), c"handle_error".as_ptr());
-    let mut result = ptr::null_mut();
-    if !method.is_null() {
-        result = ffi::PyObject_CallFunctionObjArgs(
-            method,
-            context,
-            or_none(kind),
-            or_none(value),
-            or_none(traceback),
-            ptr::null_mut::<ffi::PyObject>(),
-        );
-        ffi::Py_DECREF(method);
-    }
-    if !result.is_null() {
-        ffi::Py_DECREF(result);
-    } else if ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) != 0 {
+    if ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) != 0 {
         ffi::PyErr_WriteUnraisable(this.as_ptr());
     } else {
         end_with_error(this);
     }
-    ffi::Py_XDECREF(kind);
-    ffi::Py_XDECREF(value);
-    ffi::Py_XDECREF(traceback);
 }
 
 /// Has `run` raise the exception that is set, and call nothing more: the hub is being destroyed, or the process ends.

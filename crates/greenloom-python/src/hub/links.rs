@@ -67,7 +67,8 @@ impl Links {
 
     /// Takes a parked greenlet off the list; the caller drops it. `None`: it was told.
     pub(crate) fn remove_wait(&mut self, wait: u64) -> Option<Link> {
-        let place = self.0.iter().position(|link| matches!(link, Link::Parked(_, number) if *number == wait))?;
+        let place =
+            self.0.iter().position(|link| matches!(link, Link::Parked(_, number) if *number == wait))?;
         Some(self.0.remove(place))
     }
 

@@ -36,18 +36,53 @@ const fn class_method(mut row: ffi::PyMethodDef) -> ffi::PyMethodDef {
 }
 
 pub(super) static ATTRIBUTES: Table<[ffi::PyGetSetDef; 14]> = Table::new([
-    attribute(c"value", get_value, Some(set_value), c"What the function returned; None until then, or if it failed."),
+    attribute(
+        c"value",
+        get_value,
+        Some(set_value),
+        c"What the function returned; None until then, or if it failed.",
+    ),
     attribute(c"args", get_args, Some(set_args), c"What it is called with; empty when it is done."),
-    attribute(c"kwargs", get_kwargs, Some(set_kwargs), c"The keywords that it is called with; empty when it is done."),
-    attribute(c"_run", get_function, Some(set_function), c"What it calls. Subclasses define a method of this name, which is called if no `run`\nis given."),
+    attribute(
+        c"kwargs",
+        get_kwargs,
+        Some(set_kwargs),
+        c"The keywords that it is called with; empty when it is done.",
+    ),
+    attribute(
+        c"_run",
+        get_function,
+        Some(set_function),
+        c"What it calls. Subclasses define a method of this name, which is called if no `run`\nis given.",
+    ),
     attribute(c"exception", get_exception, None, c"The exception that ended it, or None."),
     attribute(c"exc_info", get_exc_info, None, c"Type, value and traceback of what ended it, or None."),
-    attribute(c"dead", get_dead, None, c"Whether it will not run any more: it has ended, or was killed before it began."),
+    attribute(
+        c"dead",
+        get_dead,
+        None,
+        c"Whether it will not run any more: it has ended, or was killed before it began.",
+    ),
     attribute(c"started", get_started, None, c"Whether it has been scheduled to start and is not done."),
     attribute(c"loop", get_loop, None, c"The loop of its hub."),
-    attribute(c"spawning_greenlet", get_maker, Some(set_maker), c"A weak reference to the greenlet that made this one; None if the tree is not tracked."),
-    attribute(c"spawn_tree_locals", get_locals, Some(set_locals), c"A dictionary shared with the spawner and with all that this greenlet spawns; None if\nnot tracked."),
-    attribute(c"_spawning_stack", get_stack, None, c"Codes and instructions of its maker's stack, in turn, innermost first."),
+    attribute(
+        c"spawning_greenlet",
+        get_maker,
+        Some(set_maker),
+        c"A weak reference to the greenlet that made this one; None if the tree is not tracked.",
+    ),
+    attribute(
+        c"spawn_tree_locals",
+        get_locals,
+        Some(set_locals),
+        c"A dictionary shared with the spawner and with all that this greenlet spawns; None if\nnot tracked.",
+    ),
+    attribute(
+        c"_spawning_stack",
+        get_stack,
+        None,
+        c"Codes and instructions of its maker's stack, in turn, innermost first.",
+    ),
     attribute(c"_hub_of", get_hub, None, c"Its parent, which has to be a hub."),
     // SAFETY: a row of zeros ends the table.
     unsafe { std::mem::zeroed() },

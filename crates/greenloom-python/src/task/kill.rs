@@ -2,14 +2,15 @@
 
 use super::run::{free, report_error, stop_start_event};
 use super::{Stage, Task, of, wait};
+use crate::errors::Caught;
 use crate::event_loop::{Entry, Ref};
 use crate::globals::{GREENLET_EXIT, Global, new_reference};
 use crate::hub::links::Notify;
 use crate::hub::{self, park};
 use crate::object::StaticType;
 use crate::thread::Thread;
-use crate::toolkit::{self, Field};
 use crate::throw;
+use crate::toolkit::{self, Field};
 use pyo3::ffi::{self, PyObject};
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -28,8 +29,7 @@ struct Killing {
 static KILLING: StaticType = StaticType::new();
 static NOTIFY: Notify = Notify { sole: nobody, all: strike };
 
-/// `"throw"`, `"handle_error"`.
-static HANDLE_ERROR: Global = Global::new();
+/// `HubGreenlet.throw`.
 static THROW_METHOD: Global = Global::new();
 /// `greenloom._greenlet_class._as_exception`, by way of the class: what a throw with these arguments raises.
 static AS_EXCEPTION: Global = Global::new();
@@ -50,7 +50,6 @@ pub(super) unsafe fn add_to(_module: *mut PyObject) -> bool {
     THROW_METHOD.replace(throw);
     ffi::PyType_Ready(t) == 0
         && !throw.is_null()
-        && hub::intern(&HANDLE_ERROR, c"handle_error")
         && hub::intern(&AS_EXCEPTION, c"_as_exception")
         && hub::intern(&FORMAT_INFO, c"_formatinfo")
         && hub::intern(&JOIN, c"join")
@@ -132,23 +131,10 @@ unsafe fn is_triple(exception: *mut PyObject) -> bool {
 
 /// Gives the exception that is set to the hub. `false` with an exception.
 #[cold]
-#[allow(deprecated, reason = "the functions that replace these are not in 3.10 and 3.11")]
 unsafe fn handle_error(target: &Task) -> bool {
-    let (mut kind, mut value, mut traceback) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-    ffi::PyErr_Fetch(&mut kind, &mut value, &mut traceback);
-    ffi::PyErr_NormalizeException(&mut kind, &mut value, &mut traceback);
-    let shown = if traceback.is_null() { ffi::Py_None() } else { traceback };
+    let caught = Caught::take();
     let hub = target.any_hub();
-    let mut result = ptr::null_mut();
-    if !hub.is_null() {
-        let args = [hub, target.as_ptr(), kind, value, shown];
-        result = ffi::PyObject_VectorcallMethod(HANDLE_ERROR.get(), args.as_ptr(), args.len(), ptr::null_mut());
-    }
-    ffi::Py_XDECREF(kind);
-    ffi::Py_XDECREF(value);
-    ffi::Py_XDECREF(traceback);
-    ffi::Py_XDECREF(result);
-    !result.is_null()
+    !hub.is_null() && caught.give_to(hub, target.as_ptr())
 }
 
 /// Keeps it from starting, if it has not.
@@ -215,15 +201,16 @@ unsafe fn report_death_before_start(task: &Task, thrown: &[*mut PyObject]) -> bo
     if error.is_null() {
         return false;
     }
+    let kind = new_reference(ffi::Py_TYPE(error).cast());
     let traceback = ffi::PyException_GetTraceback(error);
-    let reported = report_error(task, ffi::Py_TYPE(error).cast(), error, traceback);
-    ffi::Py_XDECREF(traceback);
-    ffi::Py_DECREF(error);
-    reported
+    report_error(task, &Caught { kind, value: error, traceback })
 }
 
 /// `_maybe_kill_before_start(exception)`.
-pub(super) unsafe extern "C-unwind" fn kill_before_start(this: *mut PyObject, exception: *mut PyObject) -> *mut PyObject {
+pub(super) unsafe extern "C-unwind" fn kill_before_start(
+    this: *mut PyObject,
+    exception: *mut PyObject,
+) -> *mut PyObject {
     match may_kill_before_start(of(this), exception) {
         Some(dead) => toolkit::boolean(dead),
         None => ptr::null_mut(),
@@ -265,7 +252,9 @@ pub(super) unsafe extern "C-unwind" fn kill(
     names: *mut PyObject,
 ) -> *mut PyObject {
     let parameters = [c"exception", c"block", c"timeout"];
-    let Some([exception, block, timeout]) = toolkit::arguments(c"kill", parameters, 0, args, positional, names) else {
+    let Some([exception, block, timeout]) =
+        toolkit::arguments(c"kill", parameters, 0, args, positional, names)
+    else {
         return ptr::null_mut();
     };
     let exception = if exception.is_null() { GREENLET_EXIT.get() } else { exception };
@@ -322,4 +311,3 @@ unsafe fn join(this: *mut PyObject, timeout: *mut PyObject) -> *mut PyObject {
     let timeout = if timeout.is_null() { ffi::Py_None() } else { timeout };
     ffi::PyObject_CallMethodOneArg(this, JOIN.get(), timeout)
 }
-

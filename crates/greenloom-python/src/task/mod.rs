@@ -86,7 +86,8 @@ impl Task {
     /// Whether it will not run any more.
     #[inline]
     unsafe fn is_dead(&self) -> bool {
-        self.stage.get() == Stage::Cancelled || crate::attributes::is_dead(object::behind(self.as_ptr().cast()))
+        self.stage.get() == Stage::Cancelled
+            || crate::attributes::is_dead(object::behind(self.as_ptr().cast()))
     }
 
     /// The hub that it belongs to, if its parent is one of ours.
@@ -127,16 +128,18 @@ pub(crate) unsafe fn downcast<'a>(object: *mut PyObject) -> Option<&'a Task> {
 /// Names that are looked up often.
 static UNDERSCORE_RUN: Global = Global::new();
 static LOOP: Global = Global::new();
-static HANDLE_ERROR: Global = Global::new();
 static START: Global = Global::new();
-static KILL: Global = Global::new();
 static TREE_LOCALS: Global = Global::new();
 static STACK_LIMIT: Global = Global::new();
 /// `(None, None, None)`.
 static SUCCESS: Global = Global::new();
 
 /// `tp_new`.
-unsafe extern "C" fn new(class: *mut PyTypeObject, args: *mut PyObject, kwargs: *mut PyObject) -> *mut PyObject {
+unsafe extern "C" fn new(
+    class: *mut PyTypeObject,
+    args: *mut PyObject,
+    kwargs: *mut PyObject,
+) -> *mut PyObject {
     let this = life::new(class, args, kwargs);
     if !this.is_null() {
         let task = of(this);
@@ -237,9 +240,7 @@ pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
     let names = [
         (&UNDERSCORE_RUN, c"_run"),
         (&LOOP, c"loop"),
-        (&HANDLE_ERROR, c"handle_error"),
         (&START, c"start"),
-        (&KILL, c"kill"),
         (&TREE_LOCALS, c"spawn_tree_locals"),
         (&STACK_LIMIT, c"spawning_stack_limit"),
     ];

@@ -1,11 +1,12 @@
 //! The life of a task: it begins, calls its function, and tells how that has ended.
 
-use super::{HANDLE_ERROR, START, SUCCESS, Stage, TASK, Task, UNDERSCORE_RUN, downcast, of, wait};
+use super::{START, SUCCESS, Stage, TASK, Task, UNDERSCORE_RUN, downcast, of, wait};
 use crate::arguments::Payload;
+use crate::errors::Caught;
 use crate::event_loop::Ref;
 use crate::globals::{self, GREENLET_EXIT, Global, NO_ARGUMENTS, new_reference};
 use crate::hub;
-use crate::object::{PyGreenlet, behind};
+use crate::object::PyGreenlet;
 use crate::shim;
 use crate::switch;
 use crate::thread::Thread;
@@ -132,33 +133,17 @@ pub(super) unsafe fn report_result(task: &Task, result: *mut PyObject) -> bool {
 }
 
 /// It has raised what is set. `false` with another exception.
-#[allow(deprecated, reason = "the functions that replace these are not in 3.10 and 3.11")]
 unsafe fn report_raised(task: &Task) -> bool {
-    let (mut kind, mut value, mut traceback) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-    ffi::PyErr_Fetch(&mut kind, &mut value, &mut traceback);
-    ffi::PyErr_NormalizeException(&mut kind, &mut value, &mut traceback);
-    if !traceback.is_null() {
-        ffi::PyException_SetTraceback(value, traceback);
-    }
-    let reported = report_error(task, kind, value, traceback);
-    ffi::Py_XDECREF(kind);
-    ffi::Py_XDECREF(value);
-    ffi::Py_XDECREF(traceback);
-    reported
+    report_error(task, &Caught::take())
 }
 
-/// It ended with this exception, whose parts are borrowed; `traceback` may be null. `false` with an exception: nobody could be told.
-pub(super) unsafe fn report_error(
-    task: &Task,
-    kind: *mut PyObject,
-    value: *mut PyObject,
-    traceback: *mut PyObject,
-) -> bool {
-    if ffi::PyErr_GivenExceptionMatches(value, GREENLET_EXIT.get()) != 0 {
-        return report_result(task, new_reference(value));
+/// It ended with this exception. `false` with another: nobody could be told.
+pub(super) unsafe fn report_error(task: &Task, caught: &Caught) -> bool {
+    if ffi::PyErr_GivenExceptionMatches(caught.value, GREENLET_EXIT.get()) != 0 {
+        return report_result(task, new_reference(caught.value));
     }
-    let traceback = if traceback.is_null() { ffi::Py_None() } else { traceback };
-    let info = ffi::PyTuple_Pack(3, kind, value, traceback);
+    let traceback = if caught.traceback.is_null() { ffi::Py_None() } else { caught.traceback };
+    let info = ffi::PyTuple_Pack(3, caught.kind, caught.value, traceback);
     if info.is_null() {
         return false;
     }
@@ -167,13 +152,7 @@ pub(super) unsafe fn report_error(
         return false;
     }
     let hub = task.any_hub();
-    if hub.is_null() {
-        return false;
-    }
-    let args = [hub, task.as_ptr(), kind, value, traceback];
-    let result = ffi::PyObject_VectorcallMethod(HANDLE_ERROR.get(), args.as_ptr(), args.len(), ptr::null_mut());
-    ffi::Py_XDECREF(result);
-    !result.is_null()
+    !hub.is_null() && caught.give_to(hub, task.as_ptr())
 }
 
 /// Lets go of what it was to call.
@@ -187,9 +166,4 @@ pub(super) unsafe fn free(task: &Task) {
     if let Some(error) = error {
         error.restore();
     }
-}
-
-/// Whether its greenlet has not begun; what `dead` is about then.
-pub(super) unsafe fn is_unstarted(task: &Task) -> bool {
-    behind(task.as_ptr().cast()).phase.get() == crate::object::Phase::Unstarted
 }

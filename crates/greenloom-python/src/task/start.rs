@@ -1,13 +1,13 @@
 //! Making a task, and asking for its start.
 
-use super::{LOOP, START, STACK_LIMIT, Stage, TREE_LOCALS, Task, UNDERSCORE_RUN, downcast, of, spawned};
+use super::{LOOP, STACK_LIMIT, START, Stage, TREE_LOCALS, Task, UNDERSCORE_RUN, downcast, of, spawned};
+use crate::attributes;
 use crate::event_loop::{Entry, Ref};
 use crate::globals::{Global, RUN, SWITCH, new_reference};
 use crate::hub;
 use crate::object::{Table, behind};
 use crate::thread::Thread;
 use crate::toolkit;
-use crate::attributes;
 use pyo3::ffi::{self, PyObject};
 use std::ffi::c_int;
 use std::ptr;
@@ -49,9 +49,14 @@ pub(super) static FUNCTIONS: Table<[ffi::PyMethodDef; 5]> = Table::new([
 ]);
 
 unsafe extern "C" fn set_settings(_: *mut PyObject, args: *mut *mut PyObject, count: isize) -> *mut PyObject {
-    let Some([track, inherit]) =
-        toolkit::arguments(c"set_greenlet_settings", [c"track_tree", c"inherit_context"], 2, args, count, ptr::null_mut())
-    else {
+    let Some([track, inherit]) = toolkit::arguments(
+        c"set_greenlet_settings",
+        [c"track_tree", c"inherit_context"],
+        2,
+        args,
+        count,
+        ptr::null_mut(),
+    ) else {
         return ptr::null_mut();
     };
     let bit = |flag: *mut PyObject, bit: u8| if flag == ffi::Py_True() { bit } else { 0 };
@@ -94,7 +99,11 @@ unsafe fn settings() -> Option<u8> {
 }
 
 /// `tp_init(run=None, *args, **kwargs)`.
-pub(super) unsafe extern "C" fn init(this: *mut PyObject, args: *mut PyObject, kwargs: *mut PyObject) -> c_int {
+pub(super) unsafe extern "C" fn init(
+    this: *mut PyObject,
+    args: *mut PyObject,
+    kwargs: *mut PyObject,
+) -> c_int {
     let count = ffi::PyTuple_GET_SIZE(args);
     let mut run = if count > 0 { ffi::PyTuple_GET_ITEM(args, 0) } else { ptr::null_mut() };
     let mut own = ptr::null_mut();
@@ -210,7 +219,8 @@ unsafe fn track(task: &Task, thread: &Thread) -> bool {
         task.spawn_tree_locals.set(shared);
     }
     let limit = hub::look_up(task.as_ptr(), STACK_LIMIT.get());
-    let limit = if !limit.is_null() && ffi::PyLong_Check(limit) != 0 { ffi::PyLong_AsLong(limit) } else { 10 };
+    let limit =
+        if !limit.is_null() && ffi::PyLong_Check(limit) != 0 { ffi::PyLong_AsLong(limit) } else { 10 };
     if limit > 0 {
         *task.stack.get() = spawned::capture(thread, limit as usize);
     }
@@ -282,8 +292,11 @@ unsafe fn call_loop(task: &Task, method: &std::ffi::CStr, argument: *mut PyObjec
     let name = ffi::PyUnicode_InternFromString(method.as_ptr());
     let mut result = ptr::null_mut();
     if !event_loop.is_null() && !name.is_null() {
-        let given =
-            if argument.is_null() { ffi::PyObject_GetAttr(task.as_ptr(), SWITCH.get()) } else { new_reference(argument) };
+        let given = if argument.is_null() {
+            ffi::PyObject_GetAttr(task.as_ptr(), SWITCH.get())
+        } else {
+            new_reference(argument)
+        };
         if !given.is_null() {
             result = ffi::PyObject_CallMethodOneArg(event_loop, name, given);
             ffi::Py_DECREF(given);
@@ -295,7 +308,10 @@ unsafe fn call_loop(task: &Task, method: &std::ffi::CStr, argument: *mut PyObjec
 }
 
 /// `start_later(seconds)`.
-pub(super) unsafe extern "C-unwind" fn start_later(this: *mut PyObject, seconds: *mut PyObject) -> *mut PyObject {
+pub(super) unsafe extern "C-unwind" fn start_later(
+    this: *mut PyObject,
+    seconds: *mut PyObject,
+) -> *mut PyObject {
     let task = of(this);
     if task.stage.get() != Stage::New {
         return toolkit::none();
@@ -413,4 +429,3 @@ pub(crate) unsafe fn make(
     }
     new
 }
-

@@ -1,6 +1,7 @@
 //! Those who wait for a task: links, `join` and `get`.
 
-use super::{HANDLE_ERROR, Task, of};
+use super::{Task, of};
+use crate::errors::Caught;
 use crate::event_loop::{Entry, Ref};
 use crate::hub::links::{Link, Links, Notify};
 use crate::hub::park::{self, Woken};
@@ -75,13 +76,8 @@ unsafe fn all(this: *mut PyObject) -> *mut PyObject {
 
 /// Gives the exception that is set to the hub. `false` with an exception, which the hub wants raised.
 #[cold]
-#[allow(deprecated, reason = "the functions that replace these are not in 3.10 and 3.11")]
 unsafe fn handle_error(task: &Task, callback: Option<&Ref>) -> bool {
-    let (mut kind, mut value, mut traceback) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-    ffi::PyErr_Fetch(&mut kind, &mut value, &mut traceback);
-    ffi::PyErr_NormalizeException(&mut kind, &mut value, &mut traceback);
-    let shown = if traceback.is_null() { ffi::Py_None() } else { traceback };
-    let hub = task.any_hub();
+    let caught = Caught::take();
     // Without a callback it was a greenlet that has ended by it.
     let failed = Thread::known().map_or(ptr::null_mut(), |thread| thread.failed.replace(ptr::null_mut()));
     let link = match callback {
@@ -89,19 +85,12 @@ unsafe fn handle_error(task: &Task, callback: Option<&Ref>) -> bool {
         None if failed.is_null() => task.as_ptr(),
         None => failed,
     };
+    let hub = task.any_hub();
     let context = ffi::PyTuple_Pack(2, link, task.as_ptr());
-    let mut result = ptr::null_mut();
-    if !hub.is_null() && !context.is_null() {
-        let args = [hub, context, kind, value, shown];
-        result = ffi::PyObject_VectorcallMethod(HANDLE_ERROR.get(), args.as_ptr(), args.len(), ptr::null_mut());
-    }
+    let handled = !hub.is_null() && !context.is_null() && caught.give_to(hub, context);
     ffi::Py_XDECREF(context);
     ffi::Py_XDECREF(failed);
-    ffi::Py_XDECREF(kind);
-    ffi::Py_XDECREF(value);
-    ffi::Py_XDECREF(traceback);
-    ffi::Py_XDECREF(result);
-    !result.is_null()
+    handled
 }
 
 /// `_notify_links()`.
@@ -110,7 +99,10 @@ pub(super) unsafe extern "C-unwind" fn notify_links(this: *mut PyObject, _: *mut
 }
 
 /// `rawlink(callback)`.
-pub(super) unsafe extern "C-unwind" fn rawlink(this: *mut PyObject, callback: *mut PyObject) -> *mut PyObject {
+pub(super) unsafe extern "C-unwind" fn rawlink(
+    this: *mut PyObject,
+    callback: *mut PyObject,
+) -> *mut PyObject {
     if ffi::PyCallable_Check(callback) == 0 {
         let message = c"a link must be callable: %R";
         return ffi::PyErr_Format(ffi::PyExc_TypeError, message.as_ptr(), callback);
@@ -140,7 +132,8 @@ pub(super) unsafe extern "C-unwind" fn unlink(this: *mut PyObject, callback: *mu
                 0 => {}
                 _ => {
                     let gone = task.with_links(|links| {
-                        let still = links.iter().nth(place).is_some_and(|link| link.object() == known.as_ptr());
+                        let still =
+                            links.iter().nth(place).is_some_and(|link| link.object() == known.as_ptr());
                         still.then(|| links.remove(place))
                     });
                     drop(gone);
@@ -286,4 +279,3 @@ unsafe fn call_with(this: *mut PyObject, method: &std::ffi::CStr, argument: *mut
 pub(super) unsafe fn own_hub<'a>(task: &'a Task, thread: &Thread) -> Option<&'a HubBase> {
     task.hub().filter(|hub| hub.is_of(thread) && hub.event_loop().is_some())
 }
-
