@@ -9,7 +9,7 @@ from typing import Any
 
 from greenloom._config import config
 from greenloom._greenlet_primitives import TrackedRawGreenlet
-from greenloom._greenloom import GreenletExit, greenlet as RawGreenlet, sleep as sleep
+from greenloom._greenloom import GreenletExit, getcurrent, greenlet as RawGreenlet, sleep as sleep
 from greenloom._hub_local import get_hub_noargs as get_hub
 
 
@@ -28,6 +28,19 @@ def spawn_raw(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     new.loop = hub.loop
     new.loop.run_callback(new.switch, *args)
     return new
+
+
+def _sleep_elsewhere(seconds: float, ref: bool) -> None:
+    """Sleep in a hub whose loop is not one of ours."""
+    hub = get_hub()
+    if seconds > 0:
+        # The sleep begins now, not when the loop last looked at the clock.
+        hub.loop.update_now()
+        with hub.loop.timer(seconds, ref=ref) as timer:
+            hub.wait(timer)
+    else:
+        hub.loop.run_callback(getcurrent().switch)
+        hub.switch()
 
 
 def idle(priority: int = 0) -> None:

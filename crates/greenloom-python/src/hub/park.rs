@@ -116,7 +116,7 @@ pub(crate) unsafe fn park_held_open(thread: &Thread, hub: &HubBase) -> Woken {
 
 /// As [`park`], until the monotonic clock shows `deadline`, in ns, at the latest. `referenced`: that keeps the loop running.
 ///
-/// It costs an entry in the loop's timers, and nothing else.
+/// It costs an entry in the loop's timers, and nothing else. A hub whose loop is not one of ours has none: that is an error here.
 #[inline]
 pub(crate) unsafe fn park_until(thread: &Thread, hub: &HubBase, deadline: u64, referenced: bool) -> Woken {
     let Some(inside) = hub.event_loop() else {

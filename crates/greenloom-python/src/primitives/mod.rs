@@ -2,6 +2,7 @@
 
 mod sleep;
 pub(crate) mod timeout;
+mod timeout_elsewhere;
 mod timeout_text;
 mod waiter;
 

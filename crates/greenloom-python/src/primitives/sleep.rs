@@ -46,6 +46,9 @@ unsafe extern "C-unwind" fn sleep(
     }
     let Some(thread) = Thread::get() else { return ptr::null_mut() };
     let Some(hub) = hub::current(thread) else { return park::no_hub() };
+    if hub.event_loop().is_none() {
+        return sleep_elsewhere(seconds, referenced);
+    }
     // False for what is not a number.
     if seconds > 0.0 { sleep_for(thread, hub, seconds, referenced) } else { yield_to_ready(thread, hub) }
 }
@@ -58,6 +61,19 @@ unsafe fn sleep_for(thread: &Thread, hub: &HubBase, seconds: f64, referenced: bo
         Woken::Raised => ptr::null_mut(),
         Woken::Stray(value) => park::invalid_switch(thread, hub, value, ptr::null_mut()),
     }
+}
+
+/// The hub's loop is not one of ours.
+#[cold]
+unsafe fn sleep_elsewhere(seconds: f64, referenced: bool) -> *mut PyObject {
+    let sleep = toolkit::import(c"greenloom._hub_spawn", c"_sleep_elsewhere");
+    if sleep.is_null() {
+        return sleep;
+    }
+    let referenced = if referenced { ffi::Py_True() } else { ffi::Py_False() };
+    let result = ffi::PyObject_CallFunction(sleep, c"dO".as_ptr(), seconds, referenced);
+    ffi::Py_DECREF(sleep);
+    result
 }
 
 /// Gives those that are ready their turn.

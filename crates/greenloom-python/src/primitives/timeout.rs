@@ -3,6 +3,7 @@
 //! Most are closed long before they fire, so starting and closing one is what has to cost little: an entry in the loop's timers
 //! that is taken back. What others see as its timer is made when it is asked for.
 
+use super::timeout_elsewhere as elsewhere;
 use super::timeout_text as text;
 use crate::add_object;
 use crate::event_loop::object::{Loop, deadline};
@@ -10,7 +11,6 @@ use crate::event_loop::timers::{Due, Ticket};
 use crate::event_loop::{Ref, clock};
 use crate::globals::{Global, NO_ARGUMENTS, THROW, new_reference};
 use crate::hub;
-use crate::hub::park;
 use crate::object::{StaticType, Table};
 use crate::thread::Thread;
 use crate::toolkit::{self, Field};
@@ -30,6 +30,8 @@ pub(super) struct Timeout {
     event_loop: Field,
     /// The same.
     native: Cell<*const Loop>,
+    /// The timer of a loop that is not one of ours; then the two above are empty.
+    foreign: Field,
     /// Who is to get the exception, while it is started.
     greenlet: Field,
     /// What is to be raised; empty for the Timeout itself.
@@ -96,13 +98,18 @@ pub(super) unsafe fn of<'a>(this: *mut PyObject) -> &'a Timeout {
 }
 
 impl Timeout {
-    pub(super) fn is_pending(&self) -> bool {
-        self.stage.get() != Stage::Idle
+    /// Whether it was started. `None` with an exception, of a foreign timer.
+    #[inline]
+    pub(super) unsafe fn is_pending(&self) -> Option<bool> {
+        if self.foreign.is_empty() {
+            return Some(self.stage.get() != Stage::Idle);
+        }
+        elsewhere::is_started(self.foreign.get())
     }
 
     /// Whether there is a loop that counts, or may.
     pub(super) fn has_timer(&self) -> bool {
-        !self.event_loop.is_empty()
+        !self.event_loop.is_empty() || !self.foreign.is_empty()
     }
 
     /// Its attributes; null if there are none.
@@ -117,7 +124,10 @@ impl Timeout {
 
     /// Begins to count for the current greenlet.
     unsafe fn start(&self, this: *mut PyObject) -> bool {
-        if self.is_pending() {
+        if self.is_pending() != Some(false) {
+            if !ffi::PyErr_Occurred().is_null() {
+                return false;
+            }
             let message = c"%R is already started; cancel it before it is started again";
             ffi::PyErr_Format(ffi::PyExc_AssertionError, message.as_ptr(), this);
             return false;
@@ -127,6 +137,13 @@ impl Timeout {
         }
         let Some(thread) = Thread::get() else { return false };
         let Some(inside) = self.inside() else {
+            if !self.foreign.is_empty() {
+                let raises = self.to_raise();
+                let given = if raises.is_null() { this } else { raises };
+                let started = elsewhere::start(self.foreign.get(), this, thread.current.get().cast(), given);
+                ffi::Py_XDECREF(raises);
+                return started;
+            }
             let message = c"this never fires, so it cannot be started";
             ffi::PyErr_SetString(ffi::PyExc_AssertionError, message.as_ptr());
             return false;
@@ -177,11 +194,16 @@ impl Timeout {
         drop(due);
     }
 
-    /// Stops counting, for good.
-    unsafe fn close(&self) {
+    /// Stops counting, for good. `false` with an exception, of a foreign timer.
+    unsafe fn close(&self) -> bool {
         self.cancel();
         self.native.set(ptr::null());
         self.event_loop.clear();
+        if self.foreign.is_empty() {
+            return true;
+        }
+        let timer = Ref::from_owned(self.foreign.replace(ptr::null_mut()));
+        elsewhere::call(timer.as_ptr(), c"close")
     }
 }
 
@@ -245,12 +267,18 @@ unsafe fn set_up(this: *mut PyObject, [seconds, exception, referenced, priority]
         }
         timeout.after.set(after);
         let Some(thread) = Thread::get() else { return false };
-        let Some((native, object)) = hub::current(thread).and_then(hub::HubBase::loop_and_object) else {
-            park::no_hub();
+        if let Some((native, object)) = hub::current(thread).and_then(hub::HubBase::loop_and_object) {
+            timeout.event_loop.set(new_reference(object));
+            timeout.native.set(native);
+        } else if !ffi::PyErr_Occurred().is_null() {
             return false;
-        };
-        timeout.event_loop.set(new_reference(object));
-        timeout.native.set(native);
+        } else {
+            let timer = elsewhere::make_timer(thread, seconds, referenced, level);
+            if timer.is_null() {
+                return false;
+            }
+            timeout.foreign.set(timer);
+        }
     }
     timeout.referenced.set(referenced);
     timeout.priority.set(level);
@@ -288,8 +316,7 @@ unsafe extern "C" fn init(this: *mut PyObject, args: *mut PyObject, keywords: *m
     let before = std::mem::replace(&mut (*base).args, new_reference(NO_ARGUMENTS.get()));
     ffi::Py_XDECREF(before);
     // A started one that is set up again counts no more.
-    of(this).close();
-    if set_up(this, given) { 0 } else { -1 }
+    if of(this).close() && set_up(this, given) { 0 } else { -1 }
 }
 
 /// `Timeout(...)`, of the class itself.
@@ -320,9 +347,9 @@ unsafe fn base() -> *mut PyTypeObject {
     ffi::PyExc_BaseException.cast()
 }
 
-unsafe fn fields<'a>(this: *mut PyObject) -> [&'a Field; 5] {
-    let timeout = of(this);
-    [&timeout.seconds, &timeout.exception, &timeout.event_loop, &timeout.greenlet, &timeout.raises]
+unsafe fn fields<'a>(this: *mut PyObject) -> [&'a Field; 6] {
+    let Timeout { seconds, exception, event_loop, foreign, greenlet, raises, .. } = of(this);
+    [seconds, exception, event_loop, foreign, greenlet, raises]
 }
 
 unsafe extern "C" fn traverse(this: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
@@ -336,7 +363,8 @@ unsafe extern "C" fn traverse(this: *mut PyObject, visit: ffi::visitproc, arg: *
 }
 
 unsafe extern "C" fn clear(this: *mut PyObject) -> c_int {
-    of(this).close();
+    of(this).cancel();
+    of(this).native.set(ptr::null());
     for field in fields(this) {
         field.clear();
     }
@@ -364,17 +392,21 @@ unsafe extern "C-unwind" fn start(this: *mut PyObject, _: *mut PyObject) -> *mut
 }
 
 unsafe extern "C-unwind" fn cancel(this: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    of(this).cancel();
-    toolkit::none()
+    let timeout = of(this);
+    timeout.cancel();
+    if timeout.foreign.is_empty() || elsewhere::call(timeout.foreign.get(), c"stop") {
+        return toolkit::none();
+    }
+    ptr::null_mut()
 }
 
 unsafe extern "C-unwind" fn close(this: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    of(this).close();
-    toolkit::none()
+    if of(this).close() { toolkit::none() } else { ptr::null_mut() }
 }
 
 unsafe extern "C-unwind" fn enter(this: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    if !of(this).is_pending() {
+    let Some(is_pending) = of(this).is_pending() else { return ptr::null_mut() };
+    if !is_pending {
         if START.is_replaced(this) {
             let started = ffi::PyObject_CallMethodNoArgs(this, START.name.get());
             if started.is_null() {
@@ -396,8 +428,8 @@ unsafe extern "C" fn exit(this: *mut PyObject, args: *mut *mut PyObject, count: 
             return closed;
         }
         ffi::Py_DECREF(closed);
-    } else {
-        of(this).close();
+    } else if !of(this).close() {
+        return ptr::null_mut();
     }
     let raised = if count > 1 { *args.add(1) } else { ptr::null_mut() };
     toolkit::boolean(raised == this && of(this).exception.get() == ffi::Py_False())
@@ -480,11 +512,18 @@ unsafe fn never() -> *mut PyObject {
 // Attributes.
 
 unsafe extern "C" fn get_pending(this: *mut PyObject, _: *mut c_void) -> *mut PyObject {
-    toolkit::boolean(of(this).is_pending())
+    match of(this).is_pending() {
+        Some(is) => toolkit::boolean(is),
+        None => ptr::null_mut(),
+    }
 }
 
 unsafe extern "C" fn get_timer(this: *mut PyObject, _: *mut c_void) -> *mut PyObject {
-    if of(this).event_loop.is_empty() {
+    let timeout = of(this);
+    if !timeout.foreign.is_empty() {
+        return timeout.foreign.or_none();
+    }
+    if timeout.event_loop.is_empty() {
         return never();
     }
     if TIMER.get().is_null() {
@@ -642,6 +681,7 @@ pub(super) unsafe fn add_to(module: *mut PyObject) -> bool {
     t.tp_clear = Some(clear);
     t.tp_dealloc = Some(dealloc);
     ffi::PyType_Ready(t) == 0
+        && elsewhere::make_names()
         && START.find(c"start")
         && CLOSE.find(c"close")
         && ENTER.find(c"__enter__")

@@ -14,13 +14,14 @@ unsafe fn name_of(this: *mut PyObject) -> *mut PyObject {
 
 pub(super) unsafe extern "C" fn repr(this: *mut PyObject) -> *mut PyObject {
     let timeout = of(this);
+    let Some(is_pending) = timeout.is_pending() else { return ptr::null_mut() };
     let name = name_of(this);
     if name.is_null() {
         return name;
     }
     let seconds = toolkit::borrowed_or_none(timeout.seconds.get());
     let exception = toolkit::borrowed_or_none(timeout.exception.get());
-    let pending = if timeout.is_pending() { c" pending" } else { c"" };
+    let pending = if is_pending { c" pending" } else { c"" };
     let text = if exception == ffi::Py_None() {
         let format = c"<%U at %p seconds=%S%s>";
         ffi::PyUnicode_FromFormat(format.as_ptr(), name, this, seconds, pending.as_ptr())
