@@ -82,7 +82,11 @@ pub(crate) unsafe fn boolean(value: bool) -> *mut PyObject {
 }
 
 /// A row of a table of methods, in CPython's fast convention without keywords.
-pub(crate) const fn fast(name: &'static CStr, method: ffi::PyCFunctionFast, doc: &'static CStr) -> ffi::PyMethodDef {
+pub(crate) const fn fast(
+    name: &'static CStr,
+    method: ffi::PyCFunctionFast,
+    doc: &'static CStr,
+) -> ffi::PyMethodDef {
     ffi::PyMethodDef {
         ml_name: name.as_ptr(),
         ml_meth: ffi::PyMethodDefPointer { PyCFunctionFast: method },
@@ -96,7 +100,11 @@ pub(crate) type FastMethod =
     unsafe extern "C-unwind" fn(*mut PyObject, *const *mut PyObject, isize, *mut PyObject) -> *mut PyObject;
 
 /// A row for a method that switches, in the fast convention with keywords.
-pub(crate) const fn keywords(name: &'static CStr, method: FastMethod, doc: &'static CStr) -> ffi::PyMethodDef {
+pub(crate) const fn keywords(
+    name: &'static CStr,
+    method: FastMethod,
+    doc: &'static CStr,
+) -> ffi::PyMethodDef {
     ffi::PyMethodDef {
         ml_name: name.as_ptr(),
         ml_meth: ffi::PyMethodDefPointer {
@@ -168,7 +176,8 @@ pub(crate) unsafe fn arguments<const N: usize>(
     let count = if keywords.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(keywords) };
     for index in 0..count {
         let name = ffi::PyTuple_GET_ITEM(keywords, index);
-        let place = names.iter().position(|wanted| ffi::PyUnicode_CompareWithASCIIString(name, wanted.as_ptr()) == 0);
+        let place =
+            names.iter().position(|wanted| ffi::PyUnicode_CompareWithASCIIString(name, wanted.as_ptr()) == 0);
         let Some(place) = place else {
             let message = c"%s() got an unexpected keyword argument '%U'";
             ffi::PyErr_Format(ffi::PyExc_TypeError, message.as_ptr(), function.as_ptr(), name);
@@ -184,7 +193,12 @@ pub(crate) unsafe fn arguments<const N: usize>(
     for (index, value) in found.iter().enumerate().take(required) {
         if value.is_null() {
             let message = c"%s() missing required argument: '%s'";
-            ffi::PyErr_Format(ffi::PyExc_TypeError, message.as_ptr(), function.as_ptr(), names[index].as_ptr());
+            ffi::PyErr_Format(
+                ffi::PyExc_TypeError,
+                message.as_ptr(),
+                function.as_ptr(),
+                names[index].as_ptr(),
+            );
             return None;
         }
     }

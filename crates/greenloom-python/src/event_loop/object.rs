@@ -189,7 +189,8 @@ impl Loop {
     fn empty(&self) {
         let mut gone: Vec<Ref> = Vec::new();
         let queue = self.state.with(|state| std::mem::take(&mut state.callbacks));
-        let (timers, pending) = self.state.with(|state| (state.timers.take_all(), std::mem::take(&mut state.pending)));
+        let (timers, pending) =
+            self.state.with(|state| (state.timers.take_all(), std::mem::take(&mut state.pending)));
         self.state.with(|state| {
             gone.extend(state.watchers.drain().flat_map(|(_, watchers)| watchers));
             gone.extend(state.hooks.iter_mut().flat_map(|hooks| hooks.drain(..)));

@@ -1,9 +1,9 @@
 //! Timers of one loop: a heap of deadlines, and a table of what is due then.
 //!
-//! Nearly all timers are stopped before they are due, most of them soon, and the last one first. So a deadline goes into a
-//! small list, from which it is taken again if its timer is stopped, and into the heap only when the loop looks. One that is
-//! stopped later leaves its deadline in the heap, where it stands for nothing: its place in the table is another's by then, with
-//! another number. When most deadlines are such, the heap is made anew.
+//! Nearly all timers are stopped before they are due, most of them soon, and the last one first. So a deadline goes into
+//! a small list, from which it is taken again if its timer is stopped, and into the heap only when the loop looks. One
+//! that is stopped later leaves its deadline in the heap, where it stands for nothing: its place in the table is free, or
+//! another's with another number. When most deadlines are such, the heap is made anew.
 //!
 //! ```text
 //!   recent: [deadline, ticket]  --(the loop looks)-->  heap: [deadline, ticket]  --(due)-->  places[ticket.place]
@@ -31,14 +31,18 @@ impl Due {
     /// What it holds.
     pub(crate) fn object(&self) -> &Ref {
         match self {
-            Due::Watcher(object) | Due::Wait { greenlet: object, .. } | Due::Timeout { timeout: object, .. } => object,
+            Due::Watcher(object)
+            | Due::Wait { greenlet: object, .. }
+            | Due::Timeout { timeout: object, .. } => object,
         }
     }
 
     /// What it held.
     pub(crate) fn into_object(self) -> Ref {
         match self {
-            Due::Watcher(object) | Due::Wait { greenlet: object, .. } | Due::Timeout { timeout: object, .. } => object,
+            Due::Watcher(object)
+            | Due::Wait { greenlet: object, .. }
+            | Due::Timeout { timeout: object, .. } => object,
         }
     }
 

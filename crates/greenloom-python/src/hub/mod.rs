@@ -77,7 +77,12 @@ static METHODS: Table<[ffi::PyMethodDef; 3]> = Table::new([
 ]);
 
 static ATTRIBUTES: Table<[ffi::PyGetSetDef; 2]> = Table::new([
-    toolkit::attribute(c"loop", get_loop, Some(set_loop), c"The loop that it runs; None when it is destroyed."),
+    toolkit::attribute(
+        c"loop",
+        get_loop,
+        Some(set_loop),
+        c"The loop that it runs; None when it is destroyed.",
+    ),
     // SAFETY: a row of zeros ends the table.
     unsafe { std::mem::zeroed() },
 ]);
@@ -158,7 +163,11 @@ pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
 }
 
 static FUNCTIONS: Table<[ffi::PyMethodDef; 5]> = Table::new([
-    toolkit::bare(c"get_hub", get_hub, c"get_hub() -> Hub\n\nThe hub of the current thread; the first call makes it."),
+    toolkit::bare(
+        c"get_hub",
+        get_hub,
+        c"get_hub() -> Hub\n\nThe hub of the current thread; the first call makes it.",
+    ),
     toolkit::bare(
         c"get_hub_if_exists",
         get_hub_if_exists,

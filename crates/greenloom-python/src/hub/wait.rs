@@ -43,7 +43,8 @@ unsafe fn native<'py>(object: *mut PyObject) -> Option<ManuallyDrop<Bound<'py, W
         OWN_STOP.replace(ffi::PyObject_GetAttr(class.as_ptr(), STOP.get()));
     }
     // A class that has these derives from it, and has not replaced them.
-    let is = hub::class_has(object, OWN_START.get(), START.get()) && hub::class_has(object, OWN_STOP.get(), STOP.get());
+    let is = hub::class_has(object, OWN_START.get(), START.get())
+        && hub::class_has(object, OWN_STOP.get(), STOP.get());
     // Borrowed: this frame may be left for good.
     is.then(|| ManuallyDrop::new(Bound::from_owned_ptr(py, object).cast_into_unchecked()))
 }

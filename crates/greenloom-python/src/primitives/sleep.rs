@@ -14,7 +14,7 @@ static FUNCTIONS: Table<[ffi::PyMethodDef; 2]> = Table::new([
     toolkit::keywords(
         c"sleep",
         sleep,
-        c"sleep(seconds=0, ref=True)\n--\n\nLet others run for at least ``seconds``; 0, or less, only gives those that are ready now their turn.\n\nWith ``ref=False`` the sleeper does not keep the loop running.",
+        c"sleep($module, seconds=0, ref=True)\n--\n\nLet others run for at least ``seconds``; 0, or less, only gives those that are ready now their turn.\n\nWith ``ref=False`` the sleeper does not keep the loop running.",
     ),
     ffi::PyMethodDef::zeroed(),
 ]);

@@ -1,7 +1,7 @@
 //! `Timeout`: an exception in a greenlet that has waited too long.
 //!
-//! Most are closed long before they fire, so starting and closing one is what has to cost little: an entry in the loop's timers
-//! that is taken back. What others see as its timer is made when it is asked for.
+//! Most are closed long before they fire, so starting and closing one is what has to cost little: an entry in the loop's
+//! timers that is taken back. What others see as its timer is made when it is asked for.
 
 use super::timeout_elsewhere as elsewhere;
 use super::timeout_text as text;
@@ -161,7 +161,8 @@ impl Timeout {
         self.ticket.set(inside.state.with(|state| state.start_timer(until, due)));
         self.stage.set(Stage::Counting);
         let raises = self.to_raise();
-        let before = (self.greenlet.replace(new_reference(thread.current.get().cast())), self.raises.replace(raises));
+        let before =
+            (self.greenlet.replace(new_reference(thread.current.get().cast())), self.raises.replace(raises));
         ffi::Py_XDECREF(before.0);
         ffi::Py_XDECREF(before.1);
         true
@@ -188,7 +189,8 @@ impl Timeout {
         {
             due = inside.state.with(|state| state.stop_timer(self.ticket.get()));
         }
-        let (greenlet, raises) = (self.greenlet.replace(ptr::null_mut()), self.raises.replace(ptr::null_mut()));
+        let (greenlet, raises) =
+            (self.greenlet.replace(ptr::null_mut()), self.raises.replace(ptr::null_mut()));
         ffi::Py_XDECREF(greenlet);
         ffi::Py_XDECREF(raises);
         drop(due);
@@ -212,8 +214,8 @@ pub(crate) unsafe fn mark(this: *mut PyObject) {
     of(this).stage.set(Stage::Due);
 }
 
-/// Raises a Timeout in the greenlet that has started it, from the hub, if it was not stopped since that start. A new reference,
-/// or null with an exception.
+/// Raises a Timeout in the greenlet that has started it, from the hub, if it was not stopped since that start. A new
+/// reference, or null with an exception.
 pub(crate) unsafe fn fire(this: *mut PyObject, start: u64) -> *mut PyObject {
     let timeout = of(this);
     if timeout.stage.get() != Stage::Due || timeout.starts.get() != start {
@@ -250,7 +252,10 @@ unsafe extern "C" fn new(class: *mut PyTypeObject, args: *mut PyObject, _: *mut 
 }
 
 /// What `__init__` does. Arguments that are null were not given.
-unsafe fn set_up(this: *mut PyObject, [seconds, exception, referenced, priority]: [*mut PyObject; 4]) -> bool {
+unsafe fn set_up(
+    this: *mut PyObject,
+    [seconds, exception, referenced, priority]: [*mut PyObject; 4],
+) -> bool {
     let timeout = of(this);
     let Some(referenced) = toolkit::truth(referenced, true) else { return false };
     let mut level = -1;
@@ -436,7 +441,11 @@ unsafe extern "C" fn exit(this: *mut PyObject, args: *mut *mut PyObject, count: 
 }
 
 /// `_on_expiration(prev_greenlet, ex)`.
-unsafe extern "C" fn on_expiration(_: *mut PyObject, args: *mut *mut PyObject, count: isize) -> *mut PyObject {
+unsafe extern "C" fn on_expiration(
+    _: *mut PyObject,
+    args: *mut *mut PyObject,
+    count: isize,
+) -> *mut PyObject {
     if count != 2 {
         let message = c"_on_expiration() takes 2 arguments (%zd given)";
         ffi::PyErr_Format(ffi::PyExc_TypeError, message.as_ptr(), count);
@@ -459,7 +468,10 @@ unsafe extern "C-unwind" fn start_new(
     start_given(class, given)
 }
 
-unsafe fn start_given(class: *mut PyObject, [timeout, exception, referenced]: [*mut PyObject; 3]) -> *mut PyObject {
+unsafe fn start_given(
+    class: *mut PyObject,
+    [timeout, exception, referenced]: [*mut PyObject; 3],
+) -> *mut PyObject {
     let made = if !timeout.is_null() && ffi::PyObject_TypeCheck(timeout, TYPE.get()) != 0 {
         new_reference(timeout)
     } else if class == TYPE.get().cast() {
@@ -554,8 +566,8 @@ unsafe extern "C" fn set_exception(this: *mut PyObject, value: *mut PyObject, _:
     set_field(&of(this).exception, value)
 }
 
-/// What its timer shows: loop, whether it counts, whether it is due, seconds, whether it keeps the loop running, priority, and
-/// what `_on_expiration` will be given.
+/// What its timer shows: loop, whether it counts, whether it is due, seconds, whether it keeps the loop running,
+/// priority, and what `_on_expiration` will be given.
 unsafe extern "C-unwind" fn describe_timer(this: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     let timeout = of(this);
     let stage = timeout.stage.get();
@@ -579,7 +591,7 @@ static METHODS: Table<[ffi::PyMethodDef; 11]> = Table::new([
         toolkit::keywords(
             c"start_new",
             start_new,
-            c"start_new(timeout=None, exception=None, ref=True)\n--\n\nReturn a started Timeout: ``timeout`` itself if it is one, otherwise a new one of so many seconds.",
+            c"start_new($type, timeout=None, exception=None, ref=True)\n--\n\nReturn a started Timeout: ``timeout`` itself if it is one, otherwise a new one of so many seconds.",
         ),
         ffi::METH_CLASS,
     ),
@@ -594,35 +606,35 @@ static METHODS: Table<[ffi::PyMethodDef; 11]> = Table::new([
     toolkit::bare(
         c"start",
         start,
-        c"start()\n--\n\nBegin to count. Raises :class:`AssertionError` if it has begun already.",
+        c"start($self)\n--\n\nBegin to count. Raises :class:`AssertionError` if it has begun already.",
     ),
     toolkit::bare(
         c"cancel",
         cancel,
-        c"cancel()\n--\n\nStop counting. It can be started again; use :meth:`close` if it will not be.",
+        c"cancel($self)\n--\n\nStop counting. It can be started again; use :meth:`close` if it will not be.",
     ),
     toolkit::bare(
         c"close",
         close,
-        c"close()\n--\n\nStop counting and give up the timer. It cannot be started again.",
+        c"close($self)\n--\n\nStop counting and give up the timer. It cannot be started again.",
     ),
-    toolkit::bare(c"__enter__", enter, c"__enter__()\n--\n\nStart it, if it is not counting already."),
+    toolkit::bare(c"__enter__", enter, c"__enter__($self)\n--\n\nStart it, if it is not counting already."),
     toolkit::fast(
         c"__exit__",
         exit,
-        c"__exit__(typ, value, tb)\n--\n\nClose it, and keep it to itself if it is a silent one.",
+        c"__exit__($self, typ, value, tb, /)\n--\n\nClose it, and keep it to itself if it is a silent one.",
     ),
     toolkit::fast(
         c"_on_expiration",
         on_expiration,
-        c"_on_expiration(prev_greenlet, ex)\n--\n\nRaise ``ex`` in the greenlet. Subclasses override this to do something else when the time is over.",
+        c"_on_expiration($self, prev_greenlet, ex, /)\n--\n\nRaise ``ex`` in the greenlet. Subclasses override this to do something else when the time is over.",
     ),
     toolkit::bare(
         c"__reduce__",
         text::reduce,
-        c"__reduce__()\n--\n\nOne that is closed, or never fires, can be pickled.",
+        c"__reduce__($self)\n--\n\nOne that is closed, or never fires, can be pickled.",
     ),
-    toolkit::bare(c"_describe_timer", describe_timer, c"_describe_timer()\n--\n\nWhat :attr:`timer` shows."),
+    toolkit::bare(c"_describe_timer", describe_timer, c"_describe_timer($self)\n--\n\nWhat :attr:`timer` shows."),
     ffi::PyMethodDef::zeroed(),
 ]);
 
@@ -656,7 +668,10 @@ const DOC: &std::ffi::CStr = c"Timeout(seconds=None, exception=None, ref=True, p
 pub(super) unsafe fn add_to(module: *mut PyObject) -> bool {
     let t = &mut *TYPE.get();
     if (*base()).tp_basicsize as usize != size_of::<ffi::PyBaseExceptionObject>() {
-        ffi::PyErr_SetString(ffi::PyExc_ImportError, c"exceptions of this Python are of another size".as_ptr());
+        ffi::PyErr_SetString(
+            ffi::PyExc_ImportError,
+            c"exceptions of this Python are of another size".as_ptr(),
+        );
         return false;
     }
     t.tp_name = c"greenloom.timeout.Timeout".as_ptr();

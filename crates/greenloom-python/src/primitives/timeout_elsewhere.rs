@@ -27,7 +27,12 @@ pub(super) unsafe fn make_names() -> bool {
 }
 
 /// `get_hub().loop.timer(seconds, 0.0, ref, priority)`.
-pub(super) unsafe fn make_timer(thread: &Thread, seconds: *mut PyObject, referenced: bool, priority: i32) -> *mut PyObject {
+pub(super) unsafe fn make_timer(
+    thread: &Thread,
+    seconds: *mut PyObject,
+    referenced: bool,
+    priority: i32,
+) -> *mut PyObject {
     let hub = hub::get_or_make(thread);
     if hub.is_null() {
         return hub;

@@ -57,7 +57,11 @@ pub(super) unsafe extern "C" fn str(this: *mut PyObject) -> *mut PyObject {
 }
 
 /// Less than another Timeout, or a number, by seconds; and what all objects have.
-pub(super) unsafe extern "C" fn compare(this: *mut PyObject, other: *mut PyObject, operator: c_int) -> *mut PyObject {
+pub(super) unsafe extern "C" fn compare(
+    this: *mut PyObject,
+    other: *mut PyObject,
+    operator: c_int,
+) -> *mut PyObject {
     if operator != ffi::Py_LT {
         return match ffi::PyBaseObject_Type.tp_richcompare {
             Some(compare) => compare(this, other, operator),
@@ -98,8 +102,16 @@ pub(super) unsafe extern "C-unwind" fn reduce(this: *mut PyObject, _: *mut PyObj
         return state;
     }
     let dict = timeout.dict();
-    let filled = ffi::PyDict_SetItemString(state, c"seconds".as_ptr(), toolkit::borrowed_or_none(timeout.seconds.get())) == 0
-        && ffi::PyDict_SetItemString(state, c"exception".as_ptr(), toolkit::borrowed_or_none(timeout.exception.get())) == 0
+    let filled = ffi::PyDict_SetItemString(
+        state,
+        c"seconds".as_ptr(),
+        toolkit::borrowed_or_none(timeout.seconds.get()),
+    ) == 0
+        && ffi::PyDict_SetItemString(
+            state,
+            c"exception".as_ptr(),
+            toolkit::borrowed_or_none(timeout.exception.get()),
+        ) == 0
         && (dict.is_null() || ffi::PyDict_Update(state, dict) == 0);
     let result = if filled {
         ffi::PyTuple_Pack(3, ffi::Py_TYPE(this), NO_ARGUMENTS.get(), state)

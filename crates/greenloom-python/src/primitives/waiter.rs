@@ -1,4 +1,4 @@
-//! `Waiter`: the smallest thing to wait on. One value or exception, handed from a callback of the loop to one greenlet.
+//! `Waiter`: the smallest thing to wait on. One value or exception, from a callback of the loop to one greenlet.
 
 use crate::add_object;
 use crate::globals::{Global, SWITCH, THROW, new_reference};
@@ -59,9 +59,14 @@ impl Waiter {
         Some(new_reference(greenlet))
     }
 
-    /// `result` is what a switch to `greenlet` has returned, both owned. If it has failed, a raw greenlet has ended with that, and
-    /// the hub reports it.
-    unsafe fn resumed(&self, greenlet: *mut PyObject, result: *mut PyObject, name: *mut PyObject) -> *mut PyObject {
+    /// `result` is what a switch to `greenlet` has returned, both owned. If it has failed, a raw greenlet has ended with
+    /// that, and the hub reports it.
+    unsafe fn resumed(
+        &self,
+        greenlet: *mut PyObject,
+        result: *mut PyObject,
+        name: *mut PyObject,
+    ) -> *mut PyObject {
         if !result.is_null() {
             ffi::Py_DECREF(result);
             ffi::Py_DECREF(greenlet);
@@ -110,7 +115,9 @@ unsafe extern "C" fn init(this: *mut PyObject, args: *mut PyObject, keywords: *m
     let mut hub: *mut PyObject = ptr::null_mut();
     let mut names: [*mut c_char; 2] = [c"hub".as_ptr().cast_mut(), ptr::null_mut()];
     let (format, names) = (c"|O:Waiter".as_ptr(), names.as_mut_ptr().cast());
-    if ffi::PyArg_ParseTupleAndKeywords(args, keywords, format, names, &raw mut hub) == 0 || !set_up(this, hub) {
+    if ffi::PyArg_ParseTupleAndKeywords(args, keywords, format, names, &raw mut hub) == 0
+        || !set_up(this, hub)
+    {
         return -1;
     }
     of(this).forget();
@@ -273,7 +280,11 @@ unsafe fn is_in_use(waiter: &Waiter) -> *mut PyObject {
 }
 
 /// `waiter(source)`: hands over the result of a greenlet that is done, or of an AsyncResult.
-unsafe extern "C" fn call(this: *mut PyObject, args: *mut PyObject, keywords: *mut PyObject) -> *mut PyObject {
+unsafe extern "C" fn call(
+    this: *mut PyObject,
+    args: *mut PyObject,
+    keywords: *mut PyObject,
+) -> *mut PyObject {
     let mut source: *mut PyObject = ptr::null_mut();
     let mut names: [*mut c_char; 2] = [c"source".as_ptr().cast_mut(), ptr::null_mut()];
     let (format, names) = (c"O:__call__".as_ptr(), names.as_mut_ptr().cast());
@@ -361,28 +372,28 @@ const fn varargs(name: &'static CStr, method: toolkit::BareMethod, doc: &'static
 }
 
 static METHODS: Table<[ffi::PyMethodDef; 8]> = Table::new([
-    toolkit::bare(c"clear", forget, c"clear()\n--\n\nForget what has arrived, to be used once more."),
-    toolkit::bare(c"ready", ready, c"ready()\n--\n\nWhether a value or an exception has arrived."),
-    toolkit::bare(c"successful", successful, c"successful()\n--\n\nWhether a value has arrived."),
+    toolkit::bare(c"clear", forget, c"clear($self)\n--\n\nForget what has arrived, to be used once more."),
+    toolkit::bare(c"ready", ready, c"ready($self)\n--\n\nWhether a value or an exception has arrived."),
+    toolkit::bare(c"successful", successful, c"successful($self)\n--\n\nWhether a value has arrived."),
     toolkit::single(
         c"switch",
         switch,
-        c"switch(value)\n--\n\nResume the waiting greenlet with ``value``, or keep it for one that comes. Only from the hub.",
+        c"switch($self, value, /)\n--\n\nResume the waiting greenlet with ``value``, or keep it for one that comes. Only from the hub.",
     ),
     varargs(
         c"switch_args",
         switch_args,
-        c"switch_args(*args)\n--\n\nDo as :meth:`switch`, with the tuple of the arguments.",
+        c"switch_args($self, *args)\n--\n\nDo as :meth:`switch`, with the tuple of the arguments.",
     ),
     varargs(
         c"throw",
         throw,
-        c"throw(*throw_args)\n--\n\nRaise in the waiting greenlet, or in the one that comes; arguments as ``greenlet.throw`` has them.",
+        c"throw($self, *throw_args)\n--\n\nRaise in the waiting greenlet, or in the one that comes; arguments as ``greenlet.throw`` has them.",
     ),
     toolkit::bare(
         c"get",
         get,
-        c"get()\n--\n\nReturn the value or raise the exception, waiting in the hub until it arrives.\n\nRaises :class:`~greenloom.exceptions.ConcurrentObjectUseError` if another greenlet waits here.",
+        c"get($self)\n--\n\nReturn the value or raise the exception, waiting in the hub until it arrives.\n\nRaises :class:`~greenloom.exceptions.ConcurrentObjectUseError` if another greenlet waits here.",
     ),
     ffi::PyMethodDef::zeroed(),
 ]);
