@@ -11,6 +11,8 @@ from types import FrameType, TracebackType
 from typing import Any, ClassVar, Final, Literal, TypeAlias, overload
 from weakref import ref
 
+from greenloom.timeout import _NeverTimer
+
 _TraceEvent: TypeAlias = Literal["switch", "throw"]
 _TraceCallback: TypeAlias = Callable[[_TraceEvent, tuple[greenlet, greenlet]], object]
 
@@ -295,16 +297,24 @@ class loop:
     @property
     def sig_pending(self) -> bool: ...
 
+# The hub.
+
 class HubBase(greenlet):
     """A greenlet that runs a loop, seen by those who switch to it."""
 
     #: The loop; None when it is destroyed.
     loop: Any
 
-    def switch(self, /) -> Any:
+    def switch(self) -> Any:
         """Wait in the hub; return what the greenlet is resumed with.
 
         A greenlet that has a method ``switch_out`` has it called first.
+        """
+
+    def wait(self, watcher: Any, /) -> None:
+        """Wait until ``watcher``, which must not be started, fires.
+
+        Raises :class:`~greenloom.exceptions.InvalidSwitchError` if something else resumes the greenlet.
         """
 
 def get_hub() -> Any:
@@ -318,9 +328,6 @@ def set_hub(hub: HubBase | None, /) -> None:
 
 def set_hub_maker(function: Callable[[], Any], /) -> None:
     """Have :func:`get_hub` call ``function`` where there is no hub yet."""
-
-def yield_to_ready() -> None:
-    """Give those that are ready now their turn."""
 
 class HubGreenlet(greenlet):
     """A greenlet that the hub starts, and that others wait for, link to and kill: the base of ``Greenlet``."""
@@ -478,3 +485,120 @@ class LocalBase:
 
 def bind_local(local: LocalBase, state: object, key: str, descriptors: frozenset[str], /) -> None:
     """Give a new local object what it needs to find attributes."""
+# Timeouts, sleep and waiters. `greenloom.timeout`, `greenloom.hub` are their public places.
+
+class Timeout(BaseException):
+    """Raises itself, or ``exception``, in the greenlet that started it, after ``seconds``.
+
+    ``with Timeout(5): ...`` starts it and closes it at the end. ``exception`` is None or a text to raise the
+    Timeout itself (the text is its message), False to end the ``with`` silently instead, and otherwise the
+    exception, class or instance, to raise. ``seconds`` None never fires; 0 fires as soon as the greenlet waits
+    for something. With ``ref=False`` it does not keep the loop running.
+
+    Several may be under way at once: one that was caught is yours only if it *is* the object that you started.
+    Always close it, as ``with`` does.
+    """
+
+    #: After how many seconds it fires; None for never.
+    seconds: float | None
+    #: What it raises instead of itself, or a text, or None or False.
+    exception: Any
+    def __init__(
+        self, seconds: float | None = None, exception: Any = None, ref: bool = True, priority: int = -1
+    ) -> None: ...
+    @classmethod
+    def start_new(
+        cls, timeout: float | Timeout | None = None, exception: Any = None, ref: bool = True
+    ) -> Timeout:
+        """Return a started Timeout: ``timeout`` itself if it is one, otherwise a new one of so many seconds."""
+
+    @staticmethod
+    def _start_new_or_dummy(
+        timeout: float | Timeout | None, exception: Any = None, ref: bool = True
+    ) -> Timeout | _NeverTimer:
+        """Do as :meth:`start_new`, but cost nothing if there is no timeout. ``cancel`` the result in the end."""
+
+    @property
+    def timer(self) -> Any:
+        """Its timer, which is made when it is asked for, or what stands in for it when there is none."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether it is counting."""
+
+    def start(self) -> None:
+        """Begin to count. Raises :class:`AssertionError` if it has begun already."""
+
+    def cancel(self) -> None:
+        """Stop counting. It can be started again; use :meth:`close` if it will not be."""
+
+    def close(self) -> None:
+        """Stop counting and give up the timer. It cannot be started again."""
+
+    def _on_expiration(self, prev_greenlet: greenlet, ex: Any, /) -> None:
+        """Raise ``ex`` in the greenlet. Subclasses override this to do something else when the time is over."""
+
+    def _describe_timer(self) -> tuple[Any, bool, bool, float, bool, int, greenlet | None, Any]:
+        """Return what :attr:`timer` shows: loop, active, pending, after, ref, priority, and its two arguments."""
+
+    def __enter__(self) -> Timeout:
+        """Start it, if it is not counting already."""
+
+    def __exit__(
+        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None, /
+    ) -> bool:
+        """Close it, and keep it to itself if it is a silent one."""
+
+    def __lt__(self, other: Any) -> bool:
+        """Compare the seconds with a number or with another Timeout's."""
+
+def sleep(seconds: float = 0, ref: bool = True) -> None:
+    """Let others run for at least ``seconds``; 0, or less, only gives those that are ready now their turn.
+
+    With ``ref=False`` the sleeper does not keep the loop running.
+    """
+
+class Waiter:
+    """Hands one value or exception from the hub to the greenlet that calls :meth:`get`.
+
+    It may arrive before or after :meth:`get` is called. :meth:`switch` and :meth:`throw` resume the greenlet
+    only while it is in :meth:`get`; what fails in it goes to the hub's ``handle_error``. One greenlet at a time.
+    """
+
+    #: The hub to wait in.
+    hub: Any
+    #: The greenlet in :meth:`get`.
+    greenlet: Any
+    #: What :meth:`switch` was given.
+    value: Any
+    def __init__(self, hub: Any = None) -> None: ...
+    @property
+    def exc_info(self) -> Any:
+        """The arguments that :meth:`throw` was given, or None."""
+
+    def clear(self) -> None:
+        """Forget what has arrived, to be used once more."""
+
+    def ready(self) -> bool:
+        """Whether a value or an exception has arrived."""
+
+    def successful(self) -> bool:
+        """Whether a value has arrived."""
+
+    def switch(self, value: Any, /) -> None:
+        """Resume the waiting greenlet with ``value``, or keep it for one that comes. Only from the hub."""
+
+    def switch_args(self, *args: Any) -> None:
+        """Do as :meth:`switch`, with the tuple of the arguments."""
+
+    def throw(self, *throw_args: Any) -> None:
+        """Raise in the waiting greenlet, or in the one that comes; arguments as ``greenlet.throw`` has them."""
+
+    def get(self) -> Any:
+        """Return the value or raise the exception, waiting in the hub until it arrives.
+
+        Raises :class:`~greenloom.exceptions.ConcurrentObjectUseError` if another greenlet waits here.
+        """
+
+    def __call__(self, source: Any) -> None:
+        """Hand over the result of ``source``, a finished greenlet or AsyncResult: a waiter can be a link."""

@@ -249,6 +249,27 @@ impl SavedError {
         ffi::PyErr_Restore(self.kind, self.value, self.traceback);
     }
 
+    /// Has `hub` report it: `hub.handle_error(context, *sys.exc_info())`. What that returns.
+    #[cold]
+    #[allow(deprecated, reason = "as in `take`")]
+    pub(crate) unsafe fn report(mut self, hub: *mut PyObject, context: *mut PyObject) -> *mut PyObject {
+        ffi::PyErr_NormalizeException(&mut self.kind, &mut self.value, &mut self.traceback);
+        if !self.traceback.is_null() && !self.value.is_null() {
+            ffi::PyException_SetTraceback(self.value, self.traceback);
+        }
+        let or_none = |object: *mut PyObject| if object.is_null() { ffi::Py_None() } else { object };
+        let (kind, value, traceback) = (or_none(self.kind), or_none(self.value), or_none(self.traceback));
+        let name = ffi::PyUnicode_FromString(c"handle_error".as_ptr());
+        let mut result = ptr::null_mut();
+        if !name.is_null() {
+            let end = ptr::null_mut::<PyObject>();
+            result = ffi::PyObject_CallMethodObjArgs(hub, name, context, kind, value, traceback, end);
+            ffi::Py_DECREF(name);
+        }
+        self.give_up();
+        result
+    }
+
     /// Lets go of it.
     pub(crate) unsafe fn give_up(self) {
         ffi::Py_XDECREF(self.kind);

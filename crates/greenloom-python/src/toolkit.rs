@@ -64,6 +64,17 @@ pub(crate) unsafe fn none() -> *mut PyObject {
     new_reference(ffi::Py_None())
 }
 
+/// `object`, or None if it is null; borrowed.
+#[inline]
+pub(crate) unsafe fn borrowed_or_none(object: *mut PyObject) -> *mut PyObject {
+    if object.is_null() { ffi::Py_None() } else { object }
+}
+
+/// A new reference to NotImplemented.
+pub(crate) unsafe fn not_implemented() -> *mut PyObject {
+    new_reference(ffi::Py_NotImplemented())
+}
+
 /// A new reference to True or False.
 #[inline]
 pub(crate) unsafe fn boolean(value: bool) -> *mut PyObject {
@@ -207,6 +218,17 @@ pub(crate) unsafe fn truth(argument: *mut PyObject, default: bool) -> Option<boo
         -1 => None,
         answer => Some(answer != 0),
     }
+}
+
+/// What a module of Python's has under a name; owned, null with an exception.
+pub(crate) unsafe fn import(module: &CStr, name: &CStr) -> *mut PyObject {
+    let module = ffi::PyImport_ImportModule(module.as_ptr());
+    if module.is_null() {
+        return module;
+    }
+    let found = ffi::PyObject_GetAttrString(module, name.as_ptr());
+    ffi::Py_DECREF(module);
+    found
 }
 
 /// Whether an argument is missing or None.

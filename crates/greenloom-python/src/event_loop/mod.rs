@@ -5,13 +5,13 @@
 //! where the GIL is released; the watchers of descriptors that are ready. Watchers and their callbacks are in
 //! [`watcher`], the classes that Python sees in [`object`].
 
-mod object;
+pub(crate) mod object;
 mod poller;
 mod reference;
 mod run;
 mod signals;
-mod timers;
-mod watcher;
+pub(crate) mod timers;
+pub(crate) mod watcher;
 
 use crate::hub::links::Notify;
 use crate::object::Table;
@@ -24,7 +24,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use timers::Timers;
+use timers::{Due, Timers};
 
 pub(crate) use object::Loop;
 pub(crate) use reference::Ref;
@@ -100,8 +100,8 @@ pub(crate) struct State {
     pub(crate) poller: Poller,
     /// Watchers of each descriptor that are started.
     pub(crate) watchers: HashMap<RawFd, Vec<Ref>>,
-    /// Watchers that are to be called in this turn.
-    pub(crate) pending: VecDeque<Ref>,
+    /// What has come, or is due, and is to be called in this turn.
+    pub(crate) pending: VecDeque<Due>,
     pub(crate) hooks: [Vec<Ref>; MOMENTS],
     pub(crate) signals: HashMap<usize, Vec<Ref>>,
     pub(crate) ready: Vec<Ready>,

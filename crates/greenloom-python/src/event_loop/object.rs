@@ -1,6 +1,7 @@
 //! The classes `loop` and `callback`.
 
 use super::reference::Ref;
+use super::timers::Due;
 use super::watcher::{Async, Hook, Io, Signal, Timer, Watcher};
 use super::{Entry, Moment, Shared, StateCell, clock, poller, signals, to_ns};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -188,10 +189,10 @@ impl Loop {
     fn empty(&self) {
         let mut gone: Vec<Ref> = Vec::new();
         let queue = self.state.with(|state| std::mem::take(&mut state.callbacks));
+        let (timers, pending) =
+            self.state.with(|state| (state.timers.take_all(), std::mem::take(&mut state.pending)));
         self.state.with(|state| {
-            gone.extend(state.timers.take_all());
             gone.extend(state.watchers.drain().flat_map(|(_, watchers)| watchers));
-            gone.extend(state.pending.drain(..));
             gone.extend(state.hooks.iter_mut().flat_map(|hooks| hooks.drain(..)));
             for (signal, watchers) in state.signals.drain() {
                 for _ in &watchers {
@@ -203,7 +204,7 @@ impl Loop {
             state.active = 0;
         });
         let (callbacks, asyncs) = self.shared.take();
-        drop((queue, gone, callbacks, asyncs));
+        drop((queue, timers, pending, gone, callbacks, asyncs));
     }
 }
 
@@ -511,7 +512,7 @@ impl Loop {
             let Some(watchers) = state.watchers.get(&fd) else { return false };
             for held in watchers {
                 if Watcher::of(py, held).get().mark(poller::READ | poller::WRITE) {
-                    state.pending.push_back(held.share());
+                    state.pending.push_back(Due::Watcher(held.share()));
                 }
             }
             true
@@ -545,7 +546,7 @@ impl Loop {
             let watchers = state.watchers.values().flatten();
             let hooks = state.hooks.iter().flatten().chain(state.signals.values().flatten());
             let callbacks = state.callbacks.iter().map(Entry::object);
-            let rest = callbacks.chain(&state.pending).chain(state.timers.refs());
+            let rest = callbacks.chain(state.pending.iter().chain(state.timers.iter()).map(Due::object));
             watchers.chain(hooks).chain(rest).try_for_each(|held| visit.call(held.as_py()))
         })
     }

@@ -7,11 +7,13 @@
 use super::object::{Callback, Loop};
 use super::poller::Ready;
 use super::reference::Ref;
-use super::watcher::Watcher;
+use super::timers::Due;
+use super::watcher::{Watcher, What};
 use super::{Entry, Moment, clock, signals};
 use crate::errors::Caught;
 use crate::globals::NO_ARGUMENTS;
 use crate::hub::park;
+use crate::primitives::timeout;
 use crate::task;
 use crate::thread::Thread;
 use pyo3::ffi;
@@ -23,6 +25,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Callbacks between two looks at the clock.
 const LOOK: u32 = 64;
+/// To sleep for so long, in ns, costs more than to wait: the kernel may well come back later.
+const SHORT: u64 = 10_000;
 /// Callbacks are called for so long before the poller gets its turn, in ns.
 const TURN_NS: u64 = 5_000_000;
 
@@ -262,32 +266,50 @@ unsafe fn call_callback(this: &Bound<'_, Loop>, entry: Ref) {
     }
 }
 
-/// Calls the watchers whose events have come.
+/// Calls the watchers whose events have come, and ends the waits whose time is over.
 unsafe fn call_pending(this: &Bound<'_, Loop>) {
     // Those that become pending meanwhile have their turn later.
     let mut left = this.get().state.with(|state| state.pending.len());
     while left > 0 && !has_failed(this) {
         left -= 1;
-        let Some(held) = this.get().state.with(|state| state.pending.pop_front()) else { return };
-        call_watcher(this, &held);
+        let Some(due) = this.get().state.with(|state| state.pending.pop_front()) else { return };
+        match due {
+            Due::Watcher(held) => call_watcher(this, &held),
+            Due::Wait { greenlet, wait, .. } => {
+                let result = park::expire(greenlet, wait);
+                finish(this, result, this.as_ptr());
+            }
+            Due::Timeout { timeout, start, .. } => {
+                let result = timeout::fire(timeout.as_ptr(), start);
+                finish(this, result, timeout.as_ptr());
+            }
+        }
     }
 }
 
 unsafe fn call_watcher(this: &Bound<'_, Loop>, held: &Ref) {
     let watcher = Watcher::of(this.py(), held);
-    let Some((function, args, events)) = watcher.get().take_pending() else {
+    let Some((what, events)) = watcher.get().take_pending() else {
         watcher.get().settle();
         return;
     };
-    let mut args = args.unwrap_or_else(|| Ref::from_borrowed(NO_ARGUMENTS.get()));
-    if let Some(events) = events {
-        match with_events(&args, events) {
-            Some(longer) => args = longer,
-            None => return handle_error(this, held.as_ptr()),
+    match what {
+        What::Resume(greenlet, wait) => {
+            let result = park::resume(greenlet, wait);
+            finish(this, result, held.as_ptr());
+        }
+        What::Call(function, args) => {
+            let mut args = args.unwrap_or_else(|| Ref::from_borrowed(NO_ARGUMENTS.get()));
+            if let Some(events) = events {
+                match with_events(&args, events) {
+                    Some(longer) => args = longer,
+                    None => return handle_error(this, held.as_ptr()),
+                }
+            }
+            let result = ffi::PyObject_Call(function.as_ptr(), args.as_ptr(), ptr::null_mut());
+            finish(this, result, held.as_ptr());
         }
     }
-    let result = ffi::PyObject_Call(function.as_ptr(), args.as_ptr(), ptr::null_mut());
-    finish(this, result, held.as_ptr());
     watcher.get().settle();
 }
 
@@ -353,8 +375,14 @@ unsafe fn poll(this: &Bound<'_, Loop>, timeout: Option<u64>) {
     });
     let mut timeout = if refused { Some(0) } else { timeout };
     let mut count;
-    if timeout == Some(0) {
-        count = epoll_wait(epoll, buffer, room, timeout);
+    if let Some(short) = timeout.filter(|ns| *ns <= SHORT) {
+        count = epoll_wait(epoll, buffer, room, Some(0));
+        if short > 0 && count <= 0 {
+            let began = clock();
+            while clock().saturating_sub(began) < short {
+                std::hint::spin_loop();
+            }
+        }
     } else {
         shared.sleeps.store(true, Ordering::SeqCst);
         if shared.some.load(Ordering::SeqCst) {
@@ -393,24 +421,32 @@ unsafe fn take_shared(this: &Bound<'_, Loop>) {
     for held in asyncs {
         let watcher = Watcher::of(this.py(), &held);
         if watcher.get().is_started() && watcher.get().mark(0) {
-            inside.state.with(|state| state.pending.push_back(held));
+            inside.state.with(|state| state.pending.push_back(Due::Watcher(held)));
         }
     }
 }
 
+/// Puts those whose time has come among the pending.
 unsafe fn mark_timers(this: &Bound<'_, Loop>) {
-    loop {
-        let due = this.get().state.with(|state| {
-            let now = state.now;
-            state.timers.pop_due(now)
-        });
-        let Some((held, start)) = due else { return };
-        let watcher = Watcher::of(this.py(), &held);
-        let fired = this.get().state.with(|state| Watcher::fire_timer(&watcher, start, state));
-        if fired && watcher.get().mark(0) {
-            this.get().state.with(|state| state.pending.push_back(held));
+    this.get().state.with(|state| {
+        while let Some(due) = state.timers.pop_due(state.now) {
+            match &due {
+                Due::Watcher(held) => {
+                    let watcher = Watcher::of(this.py(), held);
+                    Watcher::timer_is_due(&watcher, state);
+                    if !watcher.get().mark(0) {
+                        continue;
+                    }
+                }
+                Due::Timeout { timeout, .. } => {
+                    timeout::mark(timeout.as_ptr());
+                    state.timer_is_over(&due);
+                }
+                Due::Wait { .. } => state.timer_is_over(&due),
+            }
+            state.pending.push_back(due);
         }
-    }
+    });
 }
 
 unsafe fn mark_ready(this: &Bound<'_, Loop>) {
@@ -425,7 +461,7 @@ unsafe fn mark_ready(this: &Bound<'_, Loop>) {
                     && events & event.events != 0
                     && watcher.get().mark(events & event.events)
                 {
-                    state.pending.push_back(held.share());
+                    state.pending.push_back(Due::Watcher(held.share()));
                 }
             }
         }
@@ -440,7 +476,7 @@ unsafe fn mark_signals(this: &Bound<'_, Loop>) {
             if signals::came(*signal) {
                 for held in watchers {
                     if Watcher::of(py, held).get().mark(0) {
-                        state.pending.push_back(held.share());
+                        state.pending.push_back(Due::Watcher(held.share()));
                     }
                 }
             }
@@ -453,7 +489,7 @@ unsafe fn mark_hooks(this: &Bound<'_, Loop>, moment: Moment) {
     this.get().state.with(|state| {
         for held in &state.hooks[moment as usize] {
             if Watcher::of(py, held).get().mark(0) {
-                state.pending.push_back(held.share());
+                state.pending.push_back(Due::Watcher(held.share()));
             }
         }
     });

@@ -1,10 +1,11 @@
 //! Hubs as greenlets see them: the greenlet of a thread that runs its loop, and how others wait in it.
 //!
 //! [`HubBase`] is the part of the hub that is here; Python's `Hub` derives from it. [`park`] has the one place where a greenlet
-//! waits, [`links`] the lists of those who wait for an object.
+//! waits, [`wait`] how it does for a watcher, [`links`] the lists of those who wait for an object.
 
 pub(crate) mod links;
 pub(crate) mod park;
+mod wait;
 
 use crate::event_loop::Loop;
 use crate::globals::{Global, new_reference};
@@ -39,6 +40,12 @@ impl HubBase {
         unsafe { self.native.get().as_ref() }
     }
 
+    /// The same, and as an object, borrowed.
+    #[inline(always)]
+    pub(crate) fn loop_and_object(&self) -> Option<(&Loop, *mut PyObject)> {
+        self.event_loop().map(|found| (found, self.event_loop.get()))
+    }
+
     pub(crate) fn as_ptr(&self) -> *mut PyObject {
         ptr::from_ref(self).cast_mut().cast()
     }
@@ -55,11 +62,16 @@ pub(crate) static HUB: StaticType = StaticType::new();
 /// `greenloom._hub_local._make_hub`.
 static MAKE_HUB: Global = Global::new();
 
-static METHODS: Table<[ffi::PyMethodDef; 2]> = Table::new([
+static METHODS: Table<[ffi::PyMethodDef; 3]> = Table::new([
     toolkit::bare(
         c"switch",
         park::hub_switch,
         c"switch()\n\nWaits in the hub; returns what the greenlet is resumed with.\n\nA greenlet that has a method `switch_out` has it called first.",
+    ),
+    toolkit::single(
+        c"wait",
+        wait::wait,
+        c"wait(watcher)\n\nWaits until `watcher`, which must not be started, fires.\n\nRaises InvalidSwitchError if something else resumes the greenlet.",
     ),
     ffi::PyMethodDef::zeroed(),
 ]);
@@ -147,9 +159,10 @@ pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
         && add_object(module, c"HubBase", new_reference(HUB.get().cast()))
         && ffi::PyModule_AddFunctions(module, FUNCTIONS.get()) == 0
         && park::make_sentinel()
+        && wait::make_names()
 }
 
-static FUNCTIONS: Table<[ffi::PyMethodDef; 6]> = Table::new([
+static FUNCTIONS: Table<[ffi::PyMethodDef; 5]> = Table::new([
     toolkit::bare(
         c"get_hub",
         get_hub,
@@ -169,11 +182,6 @@ static FUNCTIONS: Table<[ffi::PyMethodDef; 6]> = Table::new([
         c"set_hub_maker",
         set_hub_maker,
         c"set_hub_maker(function)\n\nHas `get_hub` call this where there is no hub yet.",
-    ),
-    toolkit::bare(
-        c"yield_to_ready",
-        park::yield_to_ready,
-        c"yield_to_ready()\n\nGives those that are ready now their turn.",
     ),
     ffi::PyMethodDef::zeroed(),
 ]);
@@ -206,6 +214,12 @@ unsafe fn make_hub() -> *mut PyObject {
 
 unsafe extern "C-unwind" fn get_hub(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     let Some(thread) = Thread::get() else { return ptr::null_mut() };
+    get_or_make(thread)
+}
+
+/// What serves as the hub of the calling thread, which is made if need be; owned, null with an exception.
+#[inline]
+pub(crate) unsafe fn get_or_make(thread: &Thread) -> *mut PyObject {
     let hub = thread.hub.get();
     if hub.is_null() { make_hub() } else { new_reference(hub) }
 }

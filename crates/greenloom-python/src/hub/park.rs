@@ -13,6 +13,7 @@
 //! greenlet directly, for so many times before the hub has its turn.
 
 use crate::arguments::Payload;
+use crate::event_loop::timers::Due;
 use crate::event_loop::{Entry, Loop, Ref};
 use crate::globals::{Global, NO_ARGUMENTS, new_reference};
 use crate::hub::{self, HubBase};
@@ -26,6 +27,11 @@ use std::ptr;
 /// What a greenlet is resumed with by whoever may end its wait.
 static RESUMED: Global = Global::new();
 
+/// What a greenlet is resumed with when the time of its wait is over.
+static EXPIRED: Global = Global::new();
+/// `greenloom.exceptions.InvalidSwitchError`, once it was needed.
+static INVALID_SWITCH: Global = Global::new();
+
 /// `"switch_out"`.
 static SWITCH_OUT: Global = Global::new();
 /// `greenlet.switch`.
@@ -34,15 +40,21 @@ static RAW_SWITCH: Global = Global::new();
 /// Makes the objects above.
 pub(crate) unsafe fn make_sentinel() -> bool {
     RESUMED.replace(ffi::PyObject_CallNoArgs((&raw mut ffi::PyBaseObject_Type).cast()));
+    EXPIRED.replace(ffi::PyObject_CallNoArgs((&raw mut ffi::PyBaseObject_Type).cast()));
     let switch = crate::globals::SWITCH.get();
     RAW_SWITCH.replace(ffi::PyObject_GetAttr(crate::object::TYPE.get().cast(), switch));
-    !RESUMED.get().is_null() && !RAW_SWITCH.get().is_null() && hub::intern(&SWITCH_OUT, c"switch_out")
+    !RESUMED.get().is_null()
+        && !EXPIRED.get().is_null()
+        && !RAW_SWITCH.get().is_null()
+        && hub::intern(&SWITCH_OUT, c"switch_out")
 }
 
 /// How a wait ended.
 pub(crate) enum Woken {
     /// By [`resume`].
     Resumed,
+    /// By the clock; only for [`park_until`].
+    Expired,
     /// By an exception, which is set: a kill, a timeout, the end of the loop.
     Raised,
     /// Somebody has switched here who had no business to; owned.
@@ -93,24 +105,13 @@ pub(crate) unsafe fn woken_by(result: *mut PyObject) -> Woken {
 /// Raises InvalidSwitchError: a greenlet that waits for `object` was switched to with `value`, which is taken over.
 #[cold]
 pub(crate) unsafe fn complain(object: *mut PyObject, value: *mut PyObject) {
-    if let Some(class) = exception(c"InvalidSwitchError") {
+    let class = toolkit::import(c"greenloom.exceptions", c"InvalidSwitchError");
+    if !class.is_null() {
         let message = c"something else resumed who waits for %R: it was switched to with %R";
         ffi::PyErr_Format(class, message.as_ptr(), object, value);
         ffi::Py_DECREF(class);
     }
     ffi::Py_DECREF(value);
-}
-
-/// A class of `greenloom.exceptions`; owned. `None` with an exception.
-#[cold]
-pub(crate) unsafe fn exception(name: &std::ffi::CStr) -> Option<*mut PyObject> {
-    let module = ffi::PyImport_ImportModule(c"greenloom.exceptions".as_ptr());
-    if module.is_null() {
-        return None;
-    }
-    let class = ffi::PyObject_GetAttrString(module, name.as_ptr());
-    ffi::Py_DECREF(module);
-    (!class.is_null()).then_some(class)
 }
 
 /// As [`park`], in a thread whose loop may have nothing to wait for although another thread will end the wait: then it is held
@@ -131,12 +132,46 @@ pub(crate) unsafe fn park_held_open(thread: &Thread, hub: &HubBase) -> Woken {
     }
 }
 
+/// As [`park`], until the monotonic clock shows `deadline`, in ns, at the latest. `referenced`: that keeps the loop running.
+///
+/// It costs an entry in the loop's timers, and nothing else. A hub whose loop is not one of ours has none: that is an error here.
+#[inline]
+pub(crate) unsafe fn park_until(thread: &Thread, hub: &HubBase, deadline: u64, referenced: bool) -> Woken {
+    let Some(inside) = hub.event_loop() else {
+        cancel(thread);
+        no_hub();
+        return Woken::Raised;
+    };
+    let me = thread.current.get();
+    let due = Due::Wait { greenlet: Ref::from_borrowed(me.cast()), wait: behind(me).wait.get(), referenced };
+    let ticket = inside.state.with(|state| state.start_timer(deadline, due));
+    let inside: *const Loop = inside;
+    let result = switch_to_hub(thread, hub);
+    cancel(thread);
+    if result == EXPIRED.get() {
+        ffi::Py_DECREF(result);
+        return Woken::Expired;
+    }
+    // The loop may be gone, and then another may be in its place, but that has no such ticket.
+    if let Some(hub) = hub::downcast(thread.hub.get())
+        && let Some(now) = hub.event_loop()
+        && ptr::eq(now, inside)
+    {
+        drop(now.state.with(|state| state.stop_timer(ticket)));
+    }
+    if result == RESUMED.get() {
+        ffi::Py_DECREF(result);
+        return Woken::Resumed;
+    }
+    if result.is_null() { Woken::Raised } else { Woken::Stray(result) }
+}
+
 #[cold]
 unsafe fn is_loop_exit() -> bool {
-    let error = crate::thread::SavedError::take();
-    let class = exception(c"LoopExit");
-    error.restore();
-    let Some(class) = class else { return false };
+    let class = toolkit::import(c"greenloom.exceptions", c"LoopExit");
+    if class.is_null() {
+        return false;
+    }
     let is = ffi::PyErr_ExceptionMatches(class) != 0;
     ffi::Py_DECREF(class);
     is
@@ -145,7 +180,19 @@ unsafe fn is_loop_exit() -> bool {
 /// Ends a wait: switches to the greenlet, from the hub, if it still waits. Null with an exception: a raw greenlet has ended with it.
 ///
 /// The reference goes with the switch: the hub shall not keep a greenlet alive that ends before the hub has its turn again.
+#[inline]
 pub(crate) unsafe fn resume(greenlet: Ref, wait: u64) -> *mut PyObject {
+    end_wait(greenlet, wait, RESUMED.get())
+}
+
+/// As [`resume`], because the time of the wait is over.
+#[inline]
+pub(crate) unsafe fn expire(greenlet: Ref, wait: u64) -> *mut PyObject {
+    end_wait(greenlet, wait, EXPIRED.get())
+}
+
+#[inline]
+unsafe fn end_wait(greenlet: Ref, wait: u64, with: *mut PyObject) -> *mut PyObject {
     let object = greenlet.as_ptr();
     if !waits(object, wait) {
         return toolkit::none();
@@ -155,13 +202,46 @@ pub(crate) unsafe fn resume(greenlet: Ref, wait: u64) -> *mut PyObject {
         && thread.current.get().cast() != object
     {
         std::mem::forget(greenlet);
-        thread.value.set(resumed());
+        thread.value.set(new_reference(with));
         return switch::leave(thread, object.cast());
     }
-    if hub::class_has(object, RAW_SWITCH.get(), crate::globals::SWITCH.get()) {
-        return switch::switch_with(object.cast(), Payload::Value(resumed()));
+    switch_from_hub(object, with)
+}
+
+/// Calls `greenlet.switch(value)`, or does what that would do.
+#[inline]
+pub(crate) unsafe fn switch_from_hub(greenlet: *mut PyObject, value: *mut PyObject) -> *mut PyObject {
+    let name = crate::globals::SWITCH.get();
+    if hub::class_has(greenlet, RAW_SWITCH.get(), name) {
+        return switch::switch_with(greenlet.cast(), Payload::Value(new_reference(value)));
     }
-    ffi::PyObject_CallMethodOneArg(object, crate::globals::SWITCH.get(), RESUMED.get())
+    ffi::PyObject_CallMethodOneArg(greenlet, name, value)
+}
+
+/// Somebody who had no business to has switched to the current greenlet with `value`, owned, while it waited for `expected`, which
+/// may be null, in `hub`. Null with the exception.
+#[cold]
+pub(crate) unsafe fn invalid_switch(
+    thread: &Thread,
+    hub: &HubBase,
+    value: *mut PyObject,
+    expected: *mut PyObject,
+) -> *mut PyObject {
+    if INVALID_SWITCH.get().is_null() {
+        INVALID_SWITCH.replace(toolkit::import(c"greenloom.exceptions", c"InvalidSwitchError"));
+    }
+    let (class, me) = (INVALID_SWITCH.get(), thread.current.get());
+    if class.is_null() {
+        // The import has failed.
+    } else if expected.is_null() {
+        let message = c"Invalid switch into %S: got %R (waiting on %R)";
+        ffi::PyErr_Format(class, message.as_ptr(), me, value, hub.as_ptr());
+    } else {
+        let message = c"Invalid switch into %S: got %R (expected %R; waiting on %R)";
+        ffi::PyErr_Format(class, message.as_ptr(), me, value, expected, hub.as_ptr());
+    }
+    ffi::Py_DECREF(value);
+    ptr::null_mut()
 }
 
 /// Waits in `hub`: switches there, or on to who is ready. Returns what the greenlet is resumed with; owned, null with an exception.
@@ -322,25 +402,6 @@ pub(crate) unsafe extern "C-unwind" fn hub_switch(this: *mut PyObject, _: *mut P
     }
     let nothing = new_reference(NO_ARGUMENTS.get());
     switch::switch_with(this.cast(), Payload::Call(nothing, ptr::null_mut()))
-}
-
-/// `sleep(0)`: gives those that are ready their turn.
-pub(crate) unsafe extern "C-unwind" fn yield_to_ready(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    let Some(thread) = Thread::get() else { return ptr::null_mut() };
-    let Some(hub) = hub::current(thread) else { return no_hub() };
-    let Some(inside) = hub.event_loop() else { return no_hub() };
-    let me = Ref::from_borrowed(thread.current.get().cast());
-    let wait = begin(thread);
-    inside.enqueue(Entry::Resume(me, wait));
-    match park(thread, hub) {
-        Woken::Resumed => toolkit::none(),
-        Woken::Raised => ptr::null_mut(),
-        // As gevent has it: whoever switches to one that gives others a turn has ended that.
-        Woken::Stray(value) => {
-            ffi::Py_DECREF(value);
-            toolkit::none()
-        }
-    }
 }
 
 /// There is no hub that could be waited in: with an exception, if none is set.

@@ -294,7 +294,7 @@ pub(super) unsafe extern "C-unwind" fn kill(
     killing.wait.set(wait);
     inside.enqueue(entry);
     match park::park(thread, hub) {
-        park::Woken::Resumed => {}
+        park::Woken::Resumed | park::Woken::Expired => {}
         park::Woken::Raised => return ptr::null_mut(),
         park::Woken::Stray(value) => {
             park::complain(this, value);
