@@ -55,6 +55,11 @@ unsafe extern "C" {
     pub(crate) fn gl_leave_tracing(tstate: *mut PyThreadState);
     pub(crate) fn gl_thread_get() -> *mut c_void;
     pub(crate) fn gl_thread_set(thread: *mut c_void);
+    pub(crate) fn gl_free_nested(
+        object: *mut PyObject,
+        dealloc: unsafe extern "C" fn(*mut PyObject),
+        free: unsafe extern "C" fn(*mut PyObject),
+    );
     pub(crate) fn gl_name_of(callable: *mut PyObject) -> *const c_char;
 }
 

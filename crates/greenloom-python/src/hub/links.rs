@@ -54,12 +54,33 @@ impl Links {
         if self.0.is_empty() { None } else { Some(self.0.remove(0)) }
     }
 
+    /// Turns it round, so that the first is the last: a long list is taken apart from its end.
+    pub(crate) fn reverse(&mut self) {
+        self.0.reverse();
+    }
+
+    /// The last.
+    pub(crate) fn pop(&mut self) -> Option<Link> {
+        self.0.pop()
+    }
+
     /// The only one, if there is one only and it is a greenlet whose wait is not over.
     pub(crate) unsafe fn pop_sole(&mut self) -> Option<(Ref, u64)> {
         match self.0.as_slice() {
             [Link::Parked(greenlet, wait)] if park::waits(greenlet.as_ptr(), *wait) => match self.0.pop() {
                 Some(Link::Parked(greenlet, wait)) => Some((greenlet, wait)),
                 _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The first, if it is a greenlet whose wait is not over.
+    pub(crate) unsafe fn pop_first_parked(&mut self) -> Option<(Ref, u64)> {
+        match self.0.first() {
+            Some(Link::Parked(greenlet, wait)) if park::waits(greenlet.as_ptr(), *wait) => match self.0.remove(0) {
+                Link::Parked(greenlet, wait) => Some((greenlet, wait)),
+                Link::Call(_) => None,
             },
             _ => None,
         }
