@@ -74,7 +74,12 @@ static METHODS: Table<[ffi::PyMethodDef; 2]> = Table::new([
 ]);
 
 static ATTRIBUTES: Table<[ffi::PyGetSetDef; 2]> = Table::new([
-    toolkit::attribute(c"loop", get_loop, Some(set_loop), c"The loop that it runs; None when it is destroyed."),
+    toolkit::attribute(
+        c"loop",
+        get_loop,
+        Some(set_loop),
+        c"The loop that it runs; None when it is destroyed.",
+    ),
     // SAFETY: a row of zeros ends the table.
     unsafe { std::mem::zeroed() },
 ]);
@@ -154,7 +159,11 @@ pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
 }
 
 static FUNCTIONS: Table<[ffi::PyMethodDef; 6]> = Table::new([
-    toolkit::bare(c"get_hub", get_hub, c"get_hub() -> Hub\n\nThe hub of the current thread; the first call makes it."),
+    toolkit::bare(
+        c"get_hub",
+        get_hub,
+        c"get_hub() -> Hub\n\nThe hub of the current thread; the first call makes it.",
+    ),
     toolkit::bare(
         c"get_hub_if_exists",
         get_hub_if_exists,
@@ -170,7 +179,11 @@ static FUNCTIONS: Table<[ffi::PyMethodDef; 6]> = Table::new([
         set_hub_maker,
         c"set_hub_maker(function)\n\nHas `get_hub` call this where there is no hub yet.",
     ),
-    toolkit::bare(c"yield_to_ready", park::yield_to_ready, c"yield_to_ready()\n\nGives those that are ready now their turn."),
+    toolkit::bare(
+        c"yield_to_ready",
+        park::yield_to_ready,
+        c"yield_to_ready()\n\nGives those that are ready now their turn.",
+    ),
     ffi::PyMethodDef::zeroed(),
 ]);
 

@@ -104,6 +104,7 @@ pub(crate) unsafe fn park_held_open(thread: &Thread, hub: &HubBase) -> Woken {
 
 #[cold]
 unsafe fn is_loop_exit() -> bool {
+    // Nothing may be imported with an exception set.
     let error = SavedError::take();
     let module = ffi::PyImport_ImportModule(c"greenloom.exceptions".as_ptr());
     let mut class = ptr::null_mut();

@@ -1,8 +1,8 @@
 //! `Event`: a flag to wait for.
 
 use super::linkable::{self, Kind, Linkable, READY, of};
+use super::linked_wait::{self, Ended};
 use super::methods::class_name;
-use super::waiting::{self, Ended};
 use crate::object::{StaticType, Table};
 use crate::toolkit;
 use pyo3::ffi::{self, PyObject, PyTypeObject};
@@ -40,16 +40,16 @@ unsafe extern "C-unwind" fn wait(
     match linkable::ready(this) {
         None => return ptr::null_mut(),
         Some(true) => {
-            let gone_first = !of(this).is_notifying() || waiting::wait_for_turn(this);
+            let gone_first = !of(this).is_notifying() || linked_wait::wait_for_turn(this);
             return if gone_first { toolkit::boolean(true) } else { ptr::null_mut() };
         }
         Some(false) => {}
     }
-    match waiting::wait(this, timeout) {
+    match linked_wait::wait(this, timeout) {
         // The flag itself may have been cleared since.
         Ended::Told => toolkit::boolean(true),
         Ended::TooLate => {
-            waiting::forget_timeout();
+            linked_wait::forget_timeout();
             toolkit::boolean(false)
         }
         Ended::Raised => ptr::null_mut(),
@@ -67,7 +67,14 @@ unsafe extern "C" fn text(this: *mut PyObject) -> *mut PyObject {
     if !name.is_null() && !module.is_null() {
         let state = if of(this).flag.get() { c"set" } else { c"clear" };
         let format = c"<%U.%U at %p %s _links[%zu]>";
-        text = ffi::PyUnicode_FromFormat(format.as_ptr(), module, name, this, state.as_ptr(), linkable::count(this));
+        text = ffi::PyUnicode_FromFormat(
+            format.as_ptr(),
+            module,
+            name,
+            this,
+            state.as_ptr(),
+            linkable::count(this),
+        );
     }
     ffi::Py_XDECREF(name);
     ffi::Py_XDECREF(module);
@@ -119,5 +126,6 @@ pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
     t.tp_init = Some(init);
     t.tp_str = Some(text);
     t.tp_methods = METHODS.get();
-    linkable::add_type(module, &TYPE, linkable::TYPE.get()) && READY[Kind::Event as usize].make(TYPE.get(), c"ready")
+    linkable::add_type(module, &TYPE, linkable::TYPE.get())
+        && READY[Kind::Event as usize].make(TYPE.get(), c"ready")
 }

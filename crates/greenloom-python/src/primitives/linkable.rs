@@ -104,7 +104,7 @@ impl Foreign {
 /// What few objects ever need.
 #[derive(Default)]
 struct More {
-    /// Those who are being told now, the first of them last.
+    /// Those who are being told now.
     round: Option<Links>,
     /// Greenlets that found the object ready while others had yet to be told: they come after those.
     late: Links,
@@ -166,7 +166,9 @@ impl Linkable {
     /// Whether anybody is to be told once it is ready.
     #[inline(always)]
     pub(crate) fn is_awaited(&self) -> bool {
-        self.with(|lists| !lists.waiting.is_empty() || lists.more.as_ref().is_some_and(|more| !more.foreign.is_empty()))
+        self.with(|lists| {
+            !lists.waiting.is_empty() || lists.more.as_ref().is_some_and(|more| !more.foreign.is_empty())
+        })
     }
 
     /// Whether some have yet to be told that it was made ready.
@@ -263,7 +265,8 @@ impl Linkable {
     fn cancel_if_useless(&self) {
         let useless = || {
             self.with(|lists| {
-                lists.more.as_ref().is_none_or(|more| more.round.is_none()) && lists.own().all(|links| links.is_empty())
+                lists.more.as_ref().is_none_or(|more| more.round.is_none())
+                    && lists.own().all(|links| links.is_empty())
             })
         };
         if self.is_notifying() && useless() {
@@ -362,7 +365,11 @@ unsafe fn schedule(this: *mut PyObject) -> bool {
     let here = hub.is_of(thread);
     if let Some(event_loop) = hub.event_loop() {
         let entry = Entry::Notify(&NOTIFY, Ref::from_borrowed(this));
-        if here { event_loop.enqueue(entry) } else { event_loop.enqueue_from_afar(entry) }
+        if here {
+            event_loop.enqueue(entry)
+        } else {
+            event_loop.enqueue_from_afar(entry)
+        }
         return true;
     }
     let sent = schedule_in(hub, this, here);
@@ -442,8 +449,7 @@ unsafe fn tell(this: *mut PyObject) -> bool {
             return false;
         }
         // Those who come meanwhile wait for the next time.
-        let mut round = lists.waiting.take();
-        round.reverse();
+        let round = lists.waiting.take();
         lists.more().round = Some(round);
         true
     });
@@ -454,19 +460,14 @@ unsafe fn tell(this: *mut PyObject) -> bool {
     if done && inside.with(|lists| !lists.more().late.is_empty()) {
         inside.with(|lists| {
             let more = lists.more();
-            let mut late = more.late.take();
-            late.reverse();
-            if let Some(left) = more.round.take() {
-                late.append(left);
-            }
-            more.round = Some(late);
+            let late = more.late.take();
+            more.round.get_or_insert_default().append(late);
         });
         done = tell_round(this);
     }
     inside.with(|lists| {
         let Some(mut more) = lists.more.take() else { return };
         let mut left = more.round.take().unwrap_or_default();
-        left.reverse();
         left.append(lists.waiting.take());
         left.append(more.late.take());
         lists.waiting = left;
@@ -495,7 +496,7 @@ unsafe fn tell_round(this: *mut PyObject) -> bool {
                 None => return false,
             }
         }
-        let Some(link) = inside.with(|lists| lists.more().round.as_mut()?.pop()) else { return true };
+        let Some(link) = inside.with(|lists| lists.more().round.as_mut()?.pop_front()) else { return true };
         let result = match &link {
             Link::Parked(greenlet, wait) => park::resume(greenlet.as_ptr(), *wait),
             Link::Call(function) if several && !called.insert(function.as_ptr()) => toolkit::none(),
@@ -627,7 +628,7 @@ unsafe fn remove_call(inside: &Linkable, function: *mut PyObject) -> bool {
         lists.own().find_map(|links| {
             let is_it = |link: &Link| matches!(link, Link::Call(other) if other.as_ptr() == function);
             let place = links.iter().position(is_it)?;
-            Some(links.remove(place))
+            links.remove(place)
         })
     });
     removed.is_some()
@@ -703,7 +704,9 @@ unsafe extern "C" fn init(this: *mut PyObject, args: *mut PyObject, keywords: *m
     let mut names = [c"hub".as_ptr().cast_mut(), ptr::null_mut()];
     let mut hub: *mut PyObject = ptr::null_mut();
     let format = c"|O:AbstractLinkable";
-    if ffi::PyArg_ParseTupleAndKeywords(args, keywords, format.as_ptr(), names.as_mut_ptr(), &raw mut hub) == 0 {
+    if ffi::PyArg_ParseTupleAndKeywords(args, keywords, format.as_ptr(), names.as_mut_ptr(), &raw mut hub)
+        == 0
+    {
         return -1;
     }
     take_hub(this, hub)
@@ -729,7 +732,11 @@ unsafe extern "C" fn new(class: *mut PyTypeObject, _: *mut PyObject, _: *mut PyO
     make(class, Kind::Other)
 }
 
-pub(crate) unsafe extern "C" fn traverse(this: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+pub(crate) unsafe extern "C" fn traverse(
+    this: *mut PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
     let inside = of(this);
     let stop = inside.hub.traverse(visit, arg);
     if stop != 0 {

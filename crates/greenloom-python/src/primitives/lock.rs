@@ -23,7 +23,8 @@ unsafe extern "C-unwind" fn acquire(
     names: *mut PyObject,
 ) -> *mut PyObject {
     let parameters = [c"blocking", c"timeout"];
-    let Some([blocking, timeout]) = toolkit::arguments(c"acquire", parameters, 0, args, positional, names) else {
+    let Some([blocking, timeout]) = toolkit::arguments(c"acquire", parameters, 0, args, positional, names)
+    else {
         return ptr::null_mut();
     };
     let Some(blocking) = toolkit::truth(blocking, true) else { return ptr::null_mut() };

@@ -155,7 +155,11 @@ pub(crate) unsafe fn raise(error: *mut PyObject) {
 }
 
 /// For the `__init__` of a type that takes no arguments.
-pub(crate) unsafe fn takes_nothing(this: *mut PyObject, args: *mut PyObject, keywords: *mut PyObject) -> c_int {
+pub(crate) unsafe fn takes_nothing(
+    this: *mut PyObject,
+    args: *mut PyObject,
+    keywords: *mut PyObject,
+) -> c_int {
     if ffi::PyTuple_GET_SIZE(args) == 0 && (keywords.is_null() || ffi::PyDict_Size(keywords) == 0) {
         return 0;
     }

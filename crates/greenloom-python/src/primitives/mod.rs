@@ -3,17 +3,17 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`linkable`] | what they share: who waits, and how those are told |
-//! | [`waiting`] | one wait, in whatever thread, with or without a limit |
+//! | [`linked_wait`] | one wait, in whatever thread, with or without a limit |
 //! | [`event`], [`result`], [`semaphore`], [`lock`], [`rlock`] | the types |
 
 mod event;
 mod linkable;
+mod linked_wait;
 mod lock;
 mod methods;
 mod result;
 mod rlock;
 mod semaphore;
-mod waiting;
 
 use pyo3::ffi::PyObject;
 

@@ -1,8 +1,8 @@
 //! `AsyncResult`: a value or an exception that will be there later.
 
 use super::linkable::{self, Kind, Linkable, READY, of};
+use super::linked_wait::{self, Ended};
 use super::methods::{self, Own, call_method, class_name};
-use super::waiting::{self, Ended};
 use crate::globals::{Global, new_reference};
 use crate::hub;
 use crate::object::{StaticType, Table};
@@ -87,7 +87,8 @@ unsafe extern "C-unwind" fn set_exception(
     names: *mut PyObject,
 ) -> *mut PyObject {
     let parameters = [c"exception", c"exc_info"];
-    let Some([exception, exc_info]) = toolkit::arguments(c"set_exception", parameters, 1, args, positional, names)
+    let Some([exception, exc_info]) =
+        toolkit::arguments(c"set_exception", parameters, 1, args, positional, names)
     else {
         return ptr::null_mut();
     };
@@ -114,7 +115,11 @@ unsafe fn fail_with(this: *mut PyObject, exception: *mut PyObject, exc_info: *mu
 }
 
 /// As a link: takes over the result of a finished greenlet, or of another result.
-unsafe extern "C" fn call(this: *mut PyObject, args: *mut PyObject, keywords: *mut PyObject) -> *mut PyObject {
+unsafe extern "C" fn call(
+    this: *mut PyObject,
+    args: *mut PyObject,
+    keywords: *mut PyObject,
+) -> *mut PyObject {
     if ffi::PyTuple_GET_SIZE(args) != 1 || !keywords.is_null() && ffi::PyDict_Size(keywords) != 0 {
         ffi::PyErr_SetString(ffi::PyExc_TypeError, c"a result is called with its source".as_ptr());
         return ptr::null_mut();
@@ -124,7 +129,8 @@ unsafe extern "C" fn call(this: *mut PyObject, args: *mut PyObject, keywords: *m
     if exception.is_null() {
         return exception;
     }
-    let result = if exception == ffi::Py_None() { succeed_as(this, source) } else { fail_as(this, source, exception) };
+    let result =
+        if exception == ffi::Py_None() { succeed_as(this, source) } else { fail_as(this, source, exception) };
     ffi::Py_DECREF(exception);
     result
 }
@@ -184,12 +190,12 @@ unsafe fn get_value(this: *mut PyObject, block: bool, timeout: *mut PyObject) ->
             return ptr::null_mut();
         }
         if !block {
-            waiting::raise_timeout();
+            linked_wait::raise_timeout();
             return ptr::null_mut();
         }
-        match waiting::wait(this, timeout) {
+        match linked_wait::wait(this, timeout) {
             Ended::Told => {}
-            Ended::TooLate if !waiting::set_timeout(timeout) => {}
+            Ended::TooLate if !linked_wait::set_timeout(timeout) => {}
             Ended::TooLate | Ended::Raised => return ptr::null_mut(),
         }
     }
@@ -201,7 +207,9 @@ unsafe extern "C-unwind" fn get(
     positional: isize,
     names: *mut PyObject,
 ) -> *mut PyObject {
-    let Some([block, timeout]) = toolkit::arguments(c"get", [c"block", c"timeout"], 0, args, positional, names) else {
+    let Some([block, timeout]) =
+        toolkit::arguments(c"get", [c"block", c"timeout"], 0, args, positional, names)
+    else {
         return ptr::null_mut();
     };
     match toolkit::truth(block, true) {
@@ -247,7 +255,7 @@ unsafe extern "C-unwind" fn wait(
         None => return ptr::null_mut(),
         Some(true) => {
             let value = inside(this).value.or_none();
-            if of(this).is_notifying() && !waiting::wait_for_turn(this) {
+            if of(this).is_notifying() && !linked_wait::wait_for_turn(this) {
                 ffi::Py_DECREF(value);
                 return ptr::null_mut();
             }
@@ -255,9 +263,9 @@ unsafe extern "C-unwind" fn wait(
         }
         Some(false) => {}
     }
-    match waiting::wait(this, timeout) {
+    match linked_wait::wait(this, timeout) {
         Ended::Told => {}
-        Ended::TooLate => waiting::forget_timeout(),
+        Ended::TooLate => linked_wait::forget_timeout(),
         Ended::Raised => return ptr::null_mut(),
     }
     inside(this).value.or_none()

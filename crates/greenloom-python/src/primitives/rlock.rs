@@ -78,7 +78,8 @@ unsafe extern "C-unwind" fn acquire(
     names: *mut PyObject,
 ) -> *mut PyObject {
     let parameters = [c"blocking", c"timeout"];
-    let Some([blocking, timeout]) = toolkit::arguments(c"acquire", parameters, 0, args, positional, names) else {
+    let Some([blocking, timeout]) = toolkit::arguments(c"acquire", parameters, 0, args, positional, names)
+    else {
         return ptr::null_mut();
     };
     let Some(blocking) = toolkit::truth(blocking, true) else { return ptr::null_mut() };
@@ -146,7 +147,10 @@ unsafe extern "C-unwind" fn release_save(this: *mut PyObject, _: *mut PyObject) 
 unsafe extern "C-unwind" fn acquire_restore(this: *mut PyObject, saved: *mut PyObject) -> *mut PyObject {
     let lock = inside(this);
     if ffi::PyTuple_Check(saved) == 0 || ffi::PyTuple_GET_SIZE(saved) != 2 {
-        ffi::PyErr_SetString(ffi::PyExc_TypeError, c"a lock is restored to what _release_save() returned".as_ptr());
+        ffi::PyErr_SetString(
+            ffi::PyExc_TypeError,
+            c"a lock is restored to what _release_save() returned".as_ptr(),
+        );
         return ptr::null_mut();
     }
     let (owner, count) = (ffi::PyTuple_GET_ITEM(saved, 0), ffi::PyTuple_GET_ITEM(saved, 1));
@@ -207,7 +211,9 @@ unsafe extern "C" fn init(this: *mut PyObject, args: *mut PyObject, keywords: *m
     let mut names = [c"hub".as_ptr().cast_mut(), ptr::null_mut()];
     let mut hub: *mut PyObject = ptr::null_mut();
     let format = c"|O:RLock";
-    if ffi::PyArg_ParseTupleAndKeywords(args, keywords, format.as_ptr(), names.as_mut_ptr(), &raw mut hub) == 0 {
+    if ffi::PyArg_ParseTupleAndKeywords(args, keywords, format.as_ptr(), names.as_mut_ptr(), &raw mut hub)
+        == 0
+    {
         return -1;
     }
     linkable::take_hub(inside(this).block.get(), hub)

@@ -1,10 +1,10 @@
 //! `Semaphore` and `BoundedSemaphore`: counters to be acquired and released.
 
 use super::linkable::{self, Kind, Linkable, READY, of};
+use super::linked_wait::{self, Ended, Waiter};
 use super::methods::{Own, class_name};
-use super::waiting::{self, Ended, Waiter};
-use crate::hub;
 use crate::globals::Global;
+use crate::hub;
 use crate::object::{StaticType, Table};
 use crate::toolkit;
 use pyo3::ffi::{self, PyObject, PyTypeObject};
@@ -58,7 +58,11 @@ unsafe fn take(this: *mut PyObject) -> bool {
 
 /// Takes one off the counter, and waits while there is none. `None` with an exception.
 #[inline(always)]
-pub(crate) unsafe fn acquire_one(this: *mut PyObject, blocking: bool, timeout: *mut PyObject) -> Option<bool> {
+pub(crate) unsafe fn acquire_one(
+    this: *mut PyObject,
+    blocking: bool,
+    timeout: *mut PyObject,
+) -> Option<bool> {
     if take(this) {
         return Some(true);
     }
@@ -80,7 +84,7 @@ unsafe fn acquire_later(this: *mut PyObject, timeout: *mut PyObject) -> Option<b
         again = true;
     };
     if ended == Ended::TooLate {
-        waiting::forget_timeout();
+        linked_wait::forget_timeout();
     }
     // There may be one for the next as well; and if this one leaves without, it was told in vain.
     if told && counter(this) > 0 && of(this).is_awaited() && !pass_on(this) {
@@ -143,7 +147,8 @@ unsafe extern "C-unwind" fn acquire(
         return toolkit::boolean(true);
     }
     let parameters = [c"blocking", c"timeout"];
-    let Some([blocking, timeout]) = toolkit::arguments(c"acquire", parameters, 0, args, positional, names) else {
+    let Some([blocking, timeout]) = toolkit::arguments(c"acquire", parameters, 0, args, positional, names)
+    else {
         return ptr::null_mut();
     };
     let Some(blocking) = toolkit::truth(blocking, true) else { return ptr::null_mut() };
@@ -193,11 +198,11 @@ unsafe extern "C-unwind" fn wait(
         return ptr::null_mut();
     };
     if counter(this) <= 0 {
-        match waiting::wait(this, timeout) {
+        match linked_wait::wait(this, timeout) {
             // It takes none, so the next may have it.
             Ended::Told if !linkable::check_and_notify(this) => return ptr::null_mut(),
             Ended::Told => {}
-            Ended::TooLate => waiting::forget_timeout(),
+            Ended::TooLate => linked_wait::forget_timeout(),
             Ended::Raised => return ptr::null_mut(),
         }
     }
@@ -258,7 +263,11 @@ unsafe extern "C" fn new(class: *mut PyTypeObject, _: *mut PyObject, _: *mut PyO
     make(class, 1, UNBOUNDED)
 }
 
-unsafe extern "C" fn new_bounded(class: *mut PyTypeObject, _: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+unsafe extern "C" fn new_bounded(
+    class: *mut PyTypeObject,
+    _: *mut PyObject,
+    _: *mut PyObject,
+) -> *mut PyObject {
     make(class, 1, 1)
 }
 

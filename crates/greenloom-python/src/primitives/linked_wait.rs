@@ -93,7 +93,11 @@ impl Waiter {
     }
 
     #[cold]
-    unsafe fn begin_blocking(source: *mut PyObject, thread: &'static Thread, timeout: *mut PyObject) -> Option<Waiter> {
+    unsafe fn begin_blocking(
+        source: *mut PyObject,
+        thread: &'static Thread,
+        timeout: *mut PyObject,
+    ) -> Option<Waiter> {
         let mut until = None;
         if !toolkit::is_none(timeout) {
             let seconds = seconds_of(timeout)?;
