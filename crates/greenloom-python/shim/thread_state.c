@@ -213,3 +213,10 @@ const char *gl_name_of(PyObject *callable)
     }
     return Py_TYPE(callable)->tp_name;
 }
+
+void gl_free_nested(PyObject *object, destructor dealloc, void (*free)(PyObject *))
+{
+    Py_TRASHCAN_BEGIN(object, dealloc)
+    free(object);
+    Py_TRASHCAN_END
+}

@@ -104,4 +104,8 @@ int gl_capture_stack(PyThreadState *ts, int limit, PyObject **codes, int *places
 /* The name of a callable in its own memory, ASCII, or NULL. Neither allocates nor locks: for a signal handler. */
 const char *gl_name_of(PyObject *callable);
 
+/* Frees an object that the collector tracks no more, by `free`, within its `tp_dealloc`; a chain of such objects not one inside
+   the other. */
+void gl_free_nested(PyObject *object, destructor dealloc, void (*free)(PyObject *));
+
 #endif

@@ -33,6 +33,13 @@ impl Caught {
         caught
     }
 
+    /// Sets it again.
+    #[allow(deprecated, reason = "as in `take`")]
+    pub(crate) unsafe fn restore(self) {
+        let caught = std::mem::ManuallyDrop::new(self);
+        ffi::PyErr_Restore(caught.kind, caught.value, caught.traceback);
+    }
+
     /// Calls `handler.handle_error(context, type, value, traceback)`. `false` with an exception.
     pub(crate) unsafe fn give_to(&self, handler: *mut PyObject, context: *mut PyObject) -> bool {
         let or_none = |object: *mut PyObject| if object.is_null() { ffi::Py_None() } else { object };

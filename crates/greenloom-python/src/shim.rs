@@ -61,6 +61,11 @@ unsafe extern "C" {
         codes: *mut *mut PyObject,
         places: *mut c_int,
     ) -> c_int;
+    pub(crate) fn gl_free_nested(
+        object: *mut PyObject,
+        dealloc: unsafe extern "C" fn(*mut PyObject),
+        free: unsafe extern "C" fn(*mut PyObject),
+    );
     pub(crate) fn gl_name_of(callable: *mut PyObject) -> *const c_char;
 }
 

@@ -173,6 +173,12 @@ impl Loop {
         self.shared.notify();
     }
 
+    /// Whether it waits for other threads although nothing else could call back; each `true` wants a `false`.
+    pub(crate) fn hold_open(&self, held: bool) {
+        self.state
+            .with(|state| state.refs = if held { state.refs + 1 } else { state.refs.saturating_sub(1) });
+    }
+
     pub(crate) fn is_destroyed(&self) -> bool {
         self.destroyed.load(Ordering::Relaxed)
     }

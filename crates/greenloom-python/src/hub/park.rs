@@ -19,7 +19,7 @@ use crate::globals::{Global, NO_ARGUMENTS, new_reference};
 use crate::hub::{self, HubBase};
 use crate::object::{Phase, PyGreenlet, behind};
 use crate::switch;
-use crate::thread::Thread;
+use crate::thread::{SavedError, Thread};
 use crate::toolkit;
 use pyo3::ffi::{self, PyObject};
 use std::ptr;
@@ -168,7 +168,10 @@ pub(crate) unsafe fn park_until(thread: &Thread, hub: &HubBase, deadline: u64, r
 
 #[cold]
 unsafe fn is_loop_exit() -> bool {
+    // Nothing may be imported with an exception set.
+    let error = SavedError::take();
     let class = toolkit::import(c"greenloom.exceptions", c"LoopExit");
+    error.restore();
     if class.is_null() {
         return false;
     }

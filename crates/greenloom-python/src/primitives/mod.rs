@@ -1,5 +1,21 @@
-//! What programs wait for and with: the hot types of gevent's.
+//! What greenlets wait for and with: events, results, locks, timeouts.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`linkable`] | what they share: who waits, and how those are told |
+//! | [`linked_wait`] | one wait, in whatever thread, with or without a limit |
+//! | [`event`], [`result`], [`semaphore`], [`lock`], [`rlock`] | the types |
+//! | [`timeout`], [`timeout_text`], [`timeout_elsewhere`] | timeouts |
+//! | [`sleep`], [`waiter`] | waiting for time to pass, and for one value |
 
+mod event;
+mod linkable;
+mod linked_wait;
+mod lock;
+mod methods;
+mod result;
+mod rlock;
+mod semaphore;
 mod sleep;
 pub(crate) mod timeout;
 mod timeout_elsewhere;
@@ -8,7 +24,15 @@ mod waiter;
 
 use pyo3::ffi::PyObject;
 
-/// Adds the types and functions to the module.
+/// Readies the types and adds them and the functions to the module.
 pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
-    sleep::add_to(module) && timeout::add_to(module) && waiter::add_to(module)
+    linkable::add_to(module)
+        && event::add_to(module)
+        && result::add_to(module)
+        && semaphore::add_to(module)
+        && lock::add_to(module)
+        && rlock::add_to(module)
+        && sleep::add_to(module)
+        && timeout::add_to(module)
+        && waiter::add_to(module)
 }

@@ -77,7 +77,7 @@ unsafe fn sleep_elsewhere(seconds: f64, referenced: bool) -> *mut PyObject {
 }
 
 /// Gives those that are ready their turn.
-unsafe fn yield_to_ready(thread: &Thread, hub: &HubBase) -> *mut PyObject {
+pub(super) unsafe fn yield_to_ready(thread: &Thread, hub: &HubBase) -> *mut PyObject {
     let Some(inside) = hub.event_loop() else { return park::no_hub() };
     let me = Ref::from_borrowed(thread.current.get().cast());
     let wait = park::begin(thread);
