@@ -1,0 +1,14 @@
+//! What greenlets and threads share and meet at.
+
+mod channel;
+mod ends;
+mod queue;
+mod queue_items;
+mod waiting;
+
+use pyo3::ffi::PyObject;
+
+/// Adds the types to the module.
+pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
+    ends::prepare() && queue::add_to(module) && channel::add_to(module)
+}
