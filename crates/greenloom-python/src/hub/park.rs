@@ -18,7 +18,7 @@ use crate::globals::{Global, NO_ARGUMENTS, new_reference};
 use crate::hub::{self, HubBase};
 use crate::object::{Phase, PyGreenlet, behind};
 use crate::switch;
-use crate::thread::Thread;
+use crate::thread::{SavedError, Thread};
 use crate::toolkit;
 use pyo3::ffi::{self, PyObject};
 use std::ptr;
@@ -104,12 +104,15 @@ pub(crate) unsafe fn park_held_open(thread: &Thread, hub: &HubBase) -> Woken {
 
 #[cold]
 unsafe fn is_loop_exit() -> bool {
+    // Nothing may be imported with an exception set.
+    let error = SavedError::take();
     let module = ffi::PyImport_ImportModule(c"greenloom.exceptions".as_ptr());
-    if module.is_null() {
-        return false;
+    let mut class = ptr::null_mut();
+    if !module.is_null() {
+        class = ffi::PyObject_GetAttrString(module, c"LoopExit".as_ptr());
+        ffi::Py_DECREF(module);
     }
-    let class = ffi::PyObject_GetAttrString(module, c"LoopExit".as_ptr());
-    ffi::Py_DECREF(module);
+    error.restore();
     if class.is_null() {
         return false;
     }
