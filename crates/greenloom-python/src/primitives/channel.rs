@@ -156,17 +156,16 @@ unsafe fn exchange(
         Waiting::new(thread, zero.as_ptr(), error)
     };
     let Some(mut wait) = begun else { return ptr::null_mut() };
-    let who = wait.begin();
     let channel = ends::of(this);
-    let number = channel.ends.with(|ends| ends.join(end, who, item));
-    wake(this, thread, false);
+    let number = ends::join(this, &mut wait, end, item);
+    wake(this, thread);
     let ended = if ends::is_listed(this, end, number) {
         wait.park()
     } else {
         wait.cancel();
         Ended::Told
     };
-    let (listed, letter) = channel.ends.with(|ends| (ends.side(end).remove(number), ends.take_letter(number)));
+    let (listed, letter) = channel.ends.with(|ends| ends.leave(thread, end, number));
     let is_done = match ended {
         Ended::Told => true,
         _ if listed.is_some() => false,
@@ -197,30 +196,32 @@ unsafe fn leave(
     letter: Option<Letter>,
 ) {
     wait.end();
-    wake(this, thread, true);
+    wake(this, thread);
     if listed.is_none() && letter.is_none() {
         return;
     }
     let error = SavedError::take();
     drop(listed);
-    if let Some(Letter { next: Some(putter), .. }) = letter {
+    if let Some(Letter { next: Some((number, putter)), .. }) = letter {
+        ends::of(this).ends.with(|ends| {
+            ends.partner = putter.wait;
+            ends.call(End::Put, number);
+        });
         ends::tell(thread, putter, true);
     }
     error.restore();
 }
 
-/// Has those brought together who wait at both ends. With `now`, if they were waiting already when the loop began to do so, before
-/// others have their turn.
+/// Has those brought together who wait at both ends.
 #[inline]
-unsafe fn wake(this: *mut PyObject, thread: &Thread, now: bool) {
-    let in_round = ends::of(this).ends.with(|ends| {
-        let (getter, putter) = (ends.getters.first()?.number, ends.putters.first()?.number);
-        Some(ends.is_in_round(getter.max(putter)))
-    });
-    match in_round {
-        None => {}
-        Some(_) if thread.hub.get().is_null() => while pair(this, thread) {},
-        Some(in_round) => ends::schedule(this, thread, &NOTIFY, now && in_round),
+unsafe fn wake(this: *mut PyObject, thread: &Thread) {
+    if ends::of(this).ends.with(|ends| ends.getters.is_empty() || ends.putters.is_empty()) {
+        return;
+    }
+    if thread.hub.get().is_null() {
+        while pair(this, thread) {}
+    } else {
+        ends::schedule(this, thread, &NOTIFY);
     }
 }
 
@@ -238,16 +239,20 @@ unsafe fn pop(this: *mut PyObject, end: End) -> Option<Waiter> {
 unsafe fn pair(this: *mut PyObject, thread: &Thread) -> bool {
     let channel = ends::of(this);
     let Some(getter) = pop(this, End::Get) else { return false };
-    let Some(Waiter { who: putter, item: Some(item), .. }) = pop(this, End::Put) else {
+    let Some(Waiter { number, who: putter, item: Some(item) }) = pop(this, End::Put) else {
         channel.ends.with(|ends| ends.rejoin(End::Get, getter));
         return false;
     };
     let own = getter.who.is_of(thread);
-    let (now, next) = if own { (None, Some(putter)) } else { (Some(putter), None) };
-    channel.ends.with(|ends| ends.write(Letter { number: getter.number, object: item, next }));
+    let (now, next) = if own { (None, Some((number, putter))) } else { (Some(putter), None) };
+    channel.ends.with(|ends| {
+        ends.write(Letter { number: getter.number, object: item, next });
+        ends.call(End::Get, getter.number);
+    });
     ends::tell(thread, getter.who, true);
     let Some(putter) = now else { return false };
     let own = putter.is_of(thread);
+    channel.ends.with(|ends| ends.call(End::Put, number));
     ends::tell(thread, putter, true);
     !own
 }
@@ -262,10 +267,13 @@ unsafe fn tell_sole(this: *mut PyObject) -> Option<(Ref, u64)> {
         }
         Some((ends.getters.pop()?, ends.putters.pop()?))
     })?;
-    let Waiter { who: putter, item, .. } = putter;
-    let letter = Letter { number: getter.number, object: item?, next: Some(putter) };
-    ends::of(this).ends.with(|ends| ends.write(letter));
     ends::unschedule(this, thread);
+    let next = Some((putter.number, putter.who));
+    let letter = Letter { number: getter.number, object: putter.item?, next };
+    ends::of(this).ends.with(|ends| {
+        ends.write(letter);
+        ends.call(End::Get, getter.number);
+    });
     Some((getter.who.object, getter.who.wait))
 }
 

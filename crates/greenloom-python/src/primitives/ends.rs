@@ -4,10 +4,11 @@
 //! what it was told from not being listed any more, and from a [`Letter`] if there is more to say than "your turn".
 //!
 //! Nobody is switched to by those who put or get: greenlets of the same thread are told by one entry in the loop
-//! ([`schedule`]). It tells the first, and whoever was told has the next told, before others have their turn if that one was
-//! waiting already ([`Ends::is_in_round`]). Greenlets of other threads, and threads that have no hub, are told at once: they
-//! shall not depend on when, and whether, the loop of this thread turns.
+//! ([`schedule`]). It tells the first, who runs until it waits again. Whoever may go on because of what that one did is told
+//! next, before others have their turn, and so forth: a *round*. Greenlets of other threads, and threads that have no hub,
+//! are told at once: they shall not depend on when, and whether, the loop of this thread turns.
 
+use super::waiting::Waiting;
 use crate::event_loop::{Entry, Ref};
 use crate::globals::{Global, new_reference};
 use crate::hub::links::Notify;
@@ -28,6 +29,9 @@ static WAKE: Global = Global::new();
 pub(crate) unsafe fn prepare() -> bool {
     hub::intern(&WAKE, c"wake")
 }
+
+/// How many are told in a round; two who do nothing but exchange items would keep all others from running.
+const ROUND: u32 = 1000;
 
 /// Who waits: a greenlet and the number of its wait, or, with 0, what stands for a thread that has no hub.
 pub(crate) struct Who {
@@ -81,8 +85,8 @@ pub(crate) struct Letter {
     pub(crate) number: u64,
     /// An item or an exception.
     pub(crate) object: Ref,
-    /// Who is to be told next.
-    pub(crate) next: Option<Who>,
+    /// Who is to be told next, and the number.
+    pub(crate) next: Option<(u64, Who)>,
 }
 
 /// Those who wait at one end, by their numbers.
@@ -148,9 +152,10 @@ impl Side {
 }
 
 /// Which end.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum End {
     Get,
+    #[default]
     Put,
 }
 
@@ -162,10 +167,19 @@ pub(crate) struct Ends {
     letters: Vec<Letter>,
     /// The number of the last who came.
     last: u64,
-    /// Those up to this number were there when the loop began to tell.
-    round: u64,
-    /// The loop has yet to begin.
+    /// The loop has yet to begin a round.
     is_fresh: bool,
+    /// How many were told in this round.
+    told: u32,
+    /// The one whom the loop has told.
+    called: u64,
+    /// That one as a greenlet, and how many waits there had been in its thread when it came: as long as that is so it is still
+    /// doing what it was told for.
+    run: (usize, u64),
+    /// The end where somebody is to be told first.
+    prefers: End,
+    /// The wait of one who is told before anybody else.
+    pub(crate) partner: u64,
     /// The main greenlet of the thread to which all who wait belong; null if not all belong to the same.
     home: usize,
 }
@@ -182,14 +196,6 @@ impl Ends {
     #[inline]
     pub(crate) fn nobody_waits(&self) -> bool {
         self.getters.is_empty() && self.putters.is_empty()
-    }
-
-    /// Lists somebody; returns the number.
-    pub(crate) unsafe fn join(&mut self, end: End, who: Who, item: Option<Ref>) -> u64 {
-        self.last += 1;
-        let number = self.last;
-        self.rejoin(end, Waiter { number, who, item });
-        number
     }
 
     /// Lists somebody who was told but goes on waiting.
@@ -210,7 +216,7 @@ impl Ends {
     }
 
     #[inline]
-    pub(crate) fn take_letter(&mut self, number: u64) -> Option<Letter> {
+    fn take_letter(&mut self, number: u64) -> Option<Letter> {
         if self.letters.is_empty() {
             return None;
         }
@@ -218,18 +224,48 @@ impl Ends {
         Some(self.letters.swap_remove(place))
     }
 
-    /// The loop tells: those who have come so far are to be told without others between.
+    /// The loop tells.
     #[inline]
-    pub(crate) fn begin_round(&mut self) {
+    pub(crate) fn begin(&mut self) {
         if std::mem::take(&mut self.is_fresh) {
-            self.round = self.last;
+            self.prefers = End::Put;
+            self.told = 0;
         }
     }
 
-    /// Whether this one was waiting already when the loop began to tell.
+    /// The end where somebody is to be told first.
     #[inline]
-    pub(crate) fn is_in_round(&self, number: u64) -> bool {
-        number <= self.round
+    pub(crate) fn prefers_now(&self) -> End {
+        if self.is_fresh { End::Put } else { self.prefers }
+    }
+
+    /// The loop has told the one of this number, who waited at this end.
+    #[inline]
+    pub(crate) fn call(&mut self, end: End, number: u64) {
+        self.prefers = if end == End::Put { End::Get } else { End::Put };
+        self.called = number;
+        self.told += 1;
+    }
+
+    /// The one of this number does not wait any more. It is still listed if nobody has told it.
+    #[inline]
+    pub(crate) fn leave(&mut self, thread: &Thread, end: End, number: u64) -> (Option<Waiter>, Option<Letter>) {
+        if self.called == number {
+            self.called = 0;
+            self.extend_run(thread);
+        }
+        (self.side(end).remove(number), self.take_letter(number))
+    }
+
+    /// Whether the current greenlet goes on with what it was told for. Then what it does belongs to the same round.
+    #[inline]
+    pub(crate) fn is_in_run(&self, thread: &Thread) -> bool {
+        self.run == (thread.current.get().addr(), thread.waits.get()) && self.told < ROUND
+    }
+
+    #[inline]
+    fn extend_run(&mut self, thread: &Thread) {
+        self.run = (thread.current.get().addr(), thread.waits.get());
     }
 }
 
@@ -277,7 +313,7 @@ pub(crate) unsafe extern "C" fn traverse(this: *mut PyObject, visit: ffi::visitp
             if stop == 0 {
                 stop = visit(letter.object.as_ptr(), arg);
             }
-            if stop == 0 && let Some(next) = &letter.next {
+            if stop == 0 && let Some((_, next)) = &letter.next {
                 stop = visit(next.object.as_ptr(), arg);
             }
         }
@@ -304,9 +340,26 @@ pub(crate) unsafe fn free(this: *mut PyObject) {
     }
 }
 
-/// Has the loop of this thread tell those who wait: as the next it does if `now`, else in its turn.
+/// Lists the current greenlet, or the thread, from now on waiting; returns the number.
 #[inline]
-pub(crate) unsafe fn schedule(this: *mut PyObject, thread: &Thread, notify: &'static Notify, now: bool) {
+pub(crate) unsafe fn join(this: *mut PyObject, wait: &mut Waiting<'_>, end: End, item: Option<Ref>) -> u64 {
+    let ends = &of(this).ends;
+    let in_run = ends.with(|ends| ends.is_in_run(wait.thread));
+    let who = wait.begin();
+    ends.with(|ends| {
+        if in_run {
+            ends.extend_run(wait.thread);
+        }
+        ends.last += 1;
+        let number = ends.last;
+        ends.rejoin(end, Waiter { number, who, item });
+        number
+    })
+}
+
+/// Has the loop of this thread tell those who wait: as the next it does in a round, else in its turn.
+#[inline]
+pub(crate) unsafe fn schedule(this: *mut PyObject, thread: &Thread, notify: &'static Notify) {
     let object = of(this);
     let hub = thread.hub.get();
     if object.scheduled.get() == hub {
@@ -315,8 +368,12 @@ pub(crate) unsafe fn schedule(this: *mut PyObject, thread: &Thread, notify: &'st
     let Some(inside) = hub::downcast(hub).and_then(HubBase::event_loop) else { return };
     let old = object.scheduled.replace(new_reference(hub));
     let entry = Entry::Notify(notify, Ref::from_borrowed(this));
-    if now {
-        inside.state.with(|state| state.callbacks.push_front(entry));
+    let (in_run, partner) = object.ends.with(|ends| (ends.is_in_run(thread), ends.partner));
+    if in_run {
+        inside.state.with(|state| {
+            let before = matches!(state.callbacks.front(), Some(Entry::Resume(_, wait)) if *wait == partner);
+            state.callbacks.insert(before.into(), entry);
+        });
     } else {
         object.ends.with(|ends| ends.is_fresh = true);
         inside.enqueue(entry);
@@ -328,7 +385,7 @@ pub(crate) unsafe fn schedule(this: *mut PyObject, thread: &Thread, notify: &'st
 #[inline]
 pub(crate) unsafe fn unschedule(this: *mut PyObject, thread: &Thread) {
     let object = of(this);
-    object.ends.with(Ends::begin_round);
+    object.ends.with(Ends::begin);
     // If it is the hub of this thread, this is not the last reference to it.
     if object.scheduled.get() == thread.hub.get() {
         ffi::Py_XDECREF(object.scheduled.replace(ptr::null_mut()));

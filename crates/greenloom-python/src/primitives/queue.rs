@@ -116,7 +116,7 @@ unsafe fn put_item(this: *mut PyObject, item: *mut PyObject, block: bool, timeou
     }
     if queue.shared.ends.with(|ends| !ends.getters.is_empty()) {
         let Some(thread) = Thread::get() else { return ptr::null_mut() };
-        if !wake(queue, thread, false) {
+        if !wake(queue, thread) {
             return ptr::null_mut();
         }
     }
@@ -142,7 +142,7 @@ unsafe fn put_in_hub(queue: &Queue, thread: &Thread, item: *mut PyObject) -> *mu
         match queue.put(item) {
             Put::Full => {}
             Put::Failed => return ptr::null_mut(),
-            Put::Done => return if wake(queue, thread, false) { toolkit::none() } else { ptr::null_mut() },
+            Put::Done => return if wake(queue, thread) { toolkit::none() } else { ptr::null_mut() },
         }
     }
 }
@@ -158,11 +158,10 @@ unsafe fn wait_to_put(
         return full;
     }
     let Some(mut wait) = Waiting::new(thread, timeout, full) else { return ptr::null_mut() };
-    let who = wait.begin();
     let item = Ref::from_borrowed(item);
-    let number = queue.shared.ends.with(|ends| ends.join(End::Put, who, Some(item)));
+    let number = ends::join(queue.as_ptr(), &mut wait, End::Put, Some(item));
     let ended = wait_on(queue, thread, &wait, End::Put, number);
-    let (listed, letter) = queue.shared.ends.with(|ends| (ends.putters.remove(number), ends.take_letter(number)));
+    let (listed, letter) = queue.shared.ends.with(|ends| ends.leave(thread, End::Put, number));
     let is_in = listed.is_none() && letter.is_none();
     drop(listed);
     let done = match ended {
@@ -191,7 +190,7 @@ unsafe fn wait_to_put(
 /// Waits, once somebody who may go has been told: another thread may have come before this one was listed.
 #[inline]
 unsafe fn wait_on(queue: &Queue, thread: &Thread, wait: &Waiting<'_>, end: End, number: u64) -> Ended {
-    if !wake(queue, thread, false) {
+    if !wake(queue, thread) {
         wait.cancel();
         return Ended::Raised;
     }
@@ -210,7 +209,7 @@ unsafe fn leave(queue: &Queue, thread: &Thread, wait: &Waiting<'_>) {
         return;
     }
     let error = SavedError::take();
-    if !wake(queue, thread, true) {
+    if !wake(queue, thread) {
         ffi::PyErr_WriteUnraisable(queue.as_ptr());
     }
     error.restore();
@@ -310,7 +309,7 @@ unsafe fn get_item(this: *mut PyObject, peek: bool, block: bool, timeout: *mut P
 /// Takes over an item, for which there is room now, and returns it.
 unsafe fn hand_out(queue: &Queue, item: *mut PyObject) -> *mut PyObject {
     if let Some(thread) = Thread::get()
-        && wake(queue, thread, false)
+        && wake(queue, thread)
     {
         return item;
     }
@@ -347,12 +346,10 @@ unsafe fn wait_to_get(
         return empty;
     }
     let Some(mut wait) = Waiting::new(thread, timeout, empty) else { return ptr::null_mut() };
-    let who = wait.begin();
-    let number = queue.shared.ends.with(|ends| ends.join(End::Get, who, None));
+    let number = ends::join(queue.as_ptr(), &mut wait, End::Get, None);
     let item = loop {
         let ended = wait_on(queue, thread, &wait, End::Get, number);
-        let (listed, letter) =
-            queue.shared.ends.with(|ends| (ends.getters.remove(number), ends.take_letter(number)));
+        let (listed, letter) = queue.shared.ends.with(|ends| ends.leave(thread, End::Get, number));
         if listed.is_none() && letter.is_none() {
             queue.promised.set(queue.promised.get() - 1);
         }
@@ -379,29 +376,27 @@ unsafe fn wait_to_get(
     item
 }
 
-/// Has those told whom the items and the room allow to go on. With `now`, one that was waiting already when the loop began to tell
-/// goes before others. `false` with an exception.
+/// Has those told whom the items and the room allow to go on. `false` with an exception.
 #[inline]
-unsafe fn wake(queue: &Queue, thread: &Thread, now: bool) -> bool {
+unsafe fn wake(queue: &Queue, thread: &Thread) -> bool {
     let size = queue.size();
     if size < 0 {
         return false;
     }
-    let (all_own, next) = queue.shared.ends.with(|ends| {
-        let next = if size < queue.limit.get() { ends.putters.first() } else { None };
-        let next = match next {
-            None if size > queue.promised.get() => ends.getters.first(),
-            next => next,
-        };
-        (ends.all_are_of(thread), next.map(|waiter| ends.is_in_round(waiter.number)))
+    let (somebody, all_own) = queue.shared.ends.with(|ends| {
+        let putter = size < queue.limit.get() && !ends.putters.is_empty();
+        let getter = size > queue.promised.get() && !ends.getters.is_empty();
+        (putter || getter, ends.all_are_of(thread))
     });
-    let Some(in_round) = next else { return true };
+    if !somebody {
+        return true;
+    }
     if all_own {
-        ends::schedule(queue.as_ptr(), thread, &NOTIFY, now && in_round);
+        ends::schedule(queue.as_ptr(), thread, &NOTIFY);
         return true;
     }
     if wake_others(queue, thread) {
-        ends::schedule(queue.as_ptr(), thread, &NOTIFY, now && in_round);
+        ends::schedule(queue.as_ptr(), thread, &NOTIFY);
     }
     ffi::PyErr_Occurred().is_null()
 }
@@ -503,38 +498,50 @@ unsafe fn promise(queue: &Queue, size: isize) -> Option<Waiter> {
     Some(getter)
 }
 
-/// See [`Notify`]: a putter before a getter.
+/// See [`Notify`]: the first at the end whose turn it is.
 unsafe fn tell_sole(this: *mut PyObject) -> Option<(Ref, u64)> {
     let queue = of(this);
     let thread = Thread::known()?;
     let size = queue.size_quietly()?;
-    let is_ready = |waiter: Option<&Waiter>| {
-        waiter.is_some_and(|waiter| waiter.who.is_of(thread) && waiter.who.is_parked())
-    };
     let ends = &queue.shared.ends;
-    if size < queue.limit.get() && ends.with(|ends| !ends.putters.is_empty()) {
-        if !ends.with(|ends| is_ready(ends.putters.first())) || !queue.can_put_quietly() {
-            return None;
-        }
-        let mut putter = ends.with(|ends| ends.putters.pop())?;
-        let item = putter.item.take()?;
+    let (end, is_ready) = ends.with(|ends| {
+        let (end, first) = match whose_turn(queue, ends, size)? {
+            End::Put => (End::Put, ends.putters.first()?),
+            End::Get => (End::Get, ends.getters.first()?),
+        };
+        Some((end, first.who.is_of(thread) && first.who.is_parked()))
+    })?;
+    if !is_ready || end == End::Put && !queue.can_put_quietly() {
+        return None;
+    }
+    let mut waiter = ends.with(|ends| ends.side(end).pop())?;
+    if let Some(item) = &waiter.item {
         if queue.put(item.as_ptr()) != Put::Done {
             // Without memory for it: let that be seen from the hub.
             ffi::PyErr_Clear();
-            putter.item = Some(item);
-            ends.with(|ends| ends.rejoin(End::Put, putter));
+            ends.with(|ends| ends.rejoin(end, waiter));
             return None;
         }
-        ends::unschedule(this, thread);
-        return Some((putter.who.object, putter.who.wait));
+        drop(waiter.item.take());
+    } else {
+        queue.promised.set(queue.promised.get() + 1);
     }
-    if size <= queue.promised.get() || !ends.with(|ends| is_ready(ends.getters.first())) {
-        return None;
-    }
-    let getter = ends.with(|ends| ends.getters.pop())?;
-    queue.promised.set(queue.promised.get() + 1);
     ends::unschedule(this, thread);
-    Some((getter.who.object, getter.who.wait))
+    ends.with(|ends| ends.call(end, waiter.number));
+    Some((waiter.who.object, waiter.who.wait))
+}
+
+/// At which end the next is to be told, if there is one.
+#[inline]
+fn whose_turn(queue: &Queue, ends: &Ends, size: isize) -> Option<End> {
+    let putter = size < queue.limit.get() && !ends.putters.is_empty();
+    let getter = size > queue.promised.get() && !ends.getters.is_empty();
+    match ends.prefers_now() {
+        End::Put if putter => Some(End::Put),
+        End::Get if !getter && putter => Some(End::Put),
+        _ if getter => Some(End::Get),
+        _ => None,
+    }
 }
 
 /// See [`Notify`]: tells those in other threads, and the first in this one, who has the next told.
@@ -547,12 +554,13 @@ unsafe fn tell_waiting(this: *mut PyObject) -> *mut PyObject {
         if size < 0 {
             return ptr::null_mut();
         }
-        let mut next = admit(queue, size);
-        if next.is_none() {
-            next = promise(queue, size);
-        }
-        let Some(waiter) = next else { return toolkit::none() };
+        let Some(end) = queue.shared.ends.with(|ends| whose_turn(queue, ends, size)) else {
+            return toolkit::none();
+        };
+        let next = if end == End::Put { admit(queue, size) } else { promise(queue, size) };
+        let Some(waiter) = next else { continue };
         let own = waiter.who.is_of(thread);
+        queue.shared.ends.with(|ends| ends.call(end, waiter.number));
         ends::tell(thread, waiter.who, true);
         if own {
             return toolkit::none();
@@ -728,7 +736,7 @@ unsafe extern "C" fn set_maxsize(this: *mut PyObject, value: *mut PyObject, _: *
         return 0;
     }
     let Some(thread) = Thread::get() else { return -1 };
-    if wake(queue, thread, false) { 0 } else { -1 }
+    if wake(queue, thread) { 0 } else { -1 }
 }
 
 unsafe extern "C" fn get_getters(this: *mut PyObject, _: *mut c_void) -> *mut PyObject {

@@ -25,7 +25,7 @@ pub(crate) enum Ended {
 
 /// One who waits. Only pointers, as the stack that this is on may be left for good; [`end`](Waiting::end) gives them up.
 pub(crate) struct Waiting<'a> {
-    thread: &'a Thread,
+    pub(crate) thread: &'a Thread,
     /// `None`: it blocks its thread.
     hub: Option<&'a HubBase>,
     /// The `ThreadParker` that stands for a thread without a hub; owned, else null.
@@ -70,11 +70,6 @@ impl Waiting<'_> {
         }
         self.wait = park::begin(self.thread);
         Who { object: Ref::from_borrowed(self.thread.current.get().cast()), wait: self.wait }
-    }
-
-    /// Whether it blocks its thread.
-    pub(crate) fn blocks_thread(&self) -> bool {
-        self.hub.is_none()
     }
 
     /// Waits until it is told.
