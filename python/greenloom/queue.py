@@ -125,9 +125,10 @@ class Queue(CountingQueueBase, SimpleQueue):
         """Wait until all items are done with, at most ``timeout`` seconds, and return whether they are."""
         if not self.unfinished_tasks:
             return True
-        if self._all_done is None:
-            self._all_done = Event()
-        return self._all_done.wait(timeout)
+        all_done: Event | None = self._all_done
+        if all_done is None:
+            all_done = self._all_done = Event()
+        return all_done.wait(timeout)
 
 
 #: The older name.

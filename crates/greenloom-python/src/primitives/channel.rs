@@ -7,7 +7,7 @@ use super::queue_items::Hook;
 use super::waiting::{self, Ended, Waiting};
 use crate::add_object;
 use crate::event_loop::Ref;
-use crate::globals::{Global, new_reference};
+use crate::globals::new_reference;
 use crate::hub;
 use crate::hub::links::Notify;
 use crate::object::{StaticType, Table};
@@ -22,16 +22,14 @@ static CHANNEL: StaticType = StaticType::new();
 
 static PUT: Hook = Hook::new();
 static GET: Hook = Hook::new();
-static EMPTY: Global = Global::new();
-static FULL: Global = Global::new();
 
 static NOTIFY: Notify = Notify { sole: tell_sole, all: tell_waiting };
 
 /// What is raised where nobody comes in time; borrowed, null with an exception.
 unsafe fn error(end: End) -> *mut PyObject {
     match end {
-        End::Get => waiting::imported(&EMPTY, c"queue", c"Empty"),
-        End::Put => waiting::imported(&FULL, c"queue", c"Full"),
+        End::Get => waiting::empty(),
+        End::Put => waiting::full(),
     }
 }
 
@@ -68,7 +66,12 @@ unsafe extern "C-unwind" fn put_nowait(this: *mut PyObject, item: *mut PyObject)
     ffi::PyObject_VectorcallMethod(PUT.name.get(), args.as_ptr(), args.len(), ptr::null_mut())
 }
 
-unsafe fn put_item(this: *mut PyObject, item: *mut PyObject, block: bool, timeout: *mut PyObject) -> *mut PyObject {
+unsafe fn put_item(
+    this: *mut PyObject,
+    item: *mut PyObject,
+    block: bool,
+    timeout: *mut PyObject,
+) -> *mut PyObject {
     let Some(thread) = Thread::get() else { return ptr::null_mut() };
     let item = Ref::from_borrowed(item);
     if thread.hub.get() != thread.current.get().cast() {
@@ -88,7 +91,8 @@ unsafe extern "C-unwind" fn get(
     positional: isize,
     keywords: *mut PyObject,
 ) -> *mut PyObject {
-    let Some([block, timeout]) = arguments(c"get", [c"block", c"timeout"], 0, args, positional, keywords) else {
+    let Some([block, timeout]) = arguments(c"get", [c"block", c"timeout"], 0, args, positional, keywords)
+    else {
         return ptr::null_mut();
     };
     let Some(block) = truth(block, true) else { return ptr::null_mut() };

@@ -249,7 +249,12 @@ impl Ends {
 
     /// The one of this number does not wait any more. It is still listed if nobody has told it.
     #[inline]
-    pub(crate) fn leave(&mut self, thread: &Thread, end: End, number: u64) -> (Option<Waiter>, Option<Letter>) {
+    pub(crate) fn leave(
+        &mut self,
+        thread: &Thread,
+        end: End,
+        number: u64,
+    ) -> (Option<Waiter>, Option<Letter>) {
         if self.called == number {
             self.called = 0;
             self.extend_run(thread);
@@ -302,7 +307,11 @@ pub(crate) unsafe fn init(this: *mut PyObject) {
 }
 
 /// For `tp_traverse`.
-pub(crate) unsafe extern "C" fn traverse(this: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+pub(crate) unsafe extern "C" fn traverse(
+    this: *mut PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
     let object = of(this);
     object.ends.with(|ends| {
         let mut stop = ends.getters.traverse(visit, arg);
@@ -313,7 +322,9 @@ pub(crate) unsafe extern "C" fn traverse(this: *mut PyObject, visit: ffi::visitp
             if stop == 0 {
                 stop = visit(letter.object.as_ptr(), arg);
             }
-            if stop == 0 && let Some((_, next)) = &letter.next {
+            if stop == 0
+                && let Some((_, next)) = &letter.next
+            {
                 stop = visit(next.object.as_ptr(), arg);
             }
         }
@@ -325,7 +336,11 @@ pub(crate) unsafe extern "C" fn traverse(this: *mut PyObject, visit: ffi::visitp
 pub(crate) unsafe fn clear(this: *mut PyObject) {
     let object = of(this);
     let (getters, putters, letters) = object.ends.with(|ends| {
-        (std::mem::take(&mut ends.getters), std::mem::take(&mut ends.putters), std::mem::take(&mut ends.letters))
+        (
+            std::mem::take(&mut ends.getters),
+            std::mem::take(&mut ends.putters),
+            std::mem::take(&mut ends.letters),
+        )
     });
     drop((getters, putters, letters));
     object.scheduled.clear();
@@ -455,7 +470,9 @@ unsafe fn report(hub: *mut PyObject, context: *mut PyObject) {
 }
 
 /// `tp_iternext` for a function that waits, and so may be left for good.
-pub(crate) fn iterator_slot(next: unsafe extern "C-unwind" fn(*mut PyObject) -> *mut PyObject) -> ffi::iternextfunc {
+pub(crate) fn iterator_slot(
+    next: unsafe extern "C-unwind" fn(*mut PyObject) -> *mut PyObject,
+) -> ffi::iternextfunc {
     // SAFETY: the two conventions differ in nothing but whether an end of the thread may pass.
     unsafe { std::mem::transmute(next) }
 }
@@ -470,7 +487,8 @@ pub(crate) unsafe fn listed(this: *mut PyObject, end: End) -> *mut PyObject {
     let list = ffi::PyList_New(0);
     let mut place = 0;
     while !list.is_null() {
-        let next = of(this).ends.with(|ends| ends.side(end).get(place).map(|waiter| waiter.who.object.share()));
+        let next =
+            of(this).ends.with(|ends| ends.side(end).get(place).map(|waiter| waiter.who.object.share()));
         let Some(object) = next else { break };
         place += 1;
         if ffi::PyList_Append(list, object.as_ptr()) != 0 {

@@ -155,11 +155,12 @@ impl Queue {
                 hooks |= bits;
             }
         }
+        const GENERIC: ffi::getattrofunc = ffi::PyObject_GenericGetAttr;
         let class = ffi::Py_TYPE(this);
         if (*class).tp_dictoffset != 0 {
             hooks |= hook::DICT;
         }
-        if (*class).tp_getattro.map(|get| get as usize) != Some(ffi::PyObject_GenericGetAttr as usize) {
+        if (*class).tp_getattro.is_none_or(|get| !ptr::fn_addr_eq(get, GENERIC)) {
             hooks = 0;
         }
         // Looking something up has given the class its version.

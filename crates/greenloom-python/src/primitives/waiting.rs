@@ -43,7 +43,8 @@ impl Waiting<'_> {
         timeout: *mut PyObject,
         error: *mut PyObject,
     ) -> Option<Waiting<'a>> {
-        let mut new = Waiting { thread, hub: None, parker: ptr::null_mut(), wait: 0, timeout: ptr::null_mut() };
+        let mut new =
+            Waiting { thread, hub: None, parker: ptr::null_mut(), wait: 0, timeout: ptr::null_mut() };
         if thread.hub.get().is_null() && !has_to_wait_in_hub()? {
             new.parker = make_parker(timeout, error);
             return if new.parker.is_null() { None } else { Some(new) };
@@ -141,6 +142,20 @@ pub(crate) unsafe fn imported(place: &Global, module: &CStr, name: &CStr) -> *mu
         place.replace(import(module, name));
     }
     place.get()
+}
+
+/// `queue.Empty`; borrowed, null with an exception.
+#[inline]
+pub(crate) unsafe fn empty() -> *mut PyObject {
+    static EMPTY: Global = Global::new();
+    imported(&EMPTY, c"queue", c"Empty")
+}
+
+/// `queue.Full`; borrowed, null with an exception.
+#[inline]
+pub(crate) unsafe fn full() -> *mut PyObject {
+    static FULL: Global = Global::new();
+    imported(&FULL, c"queue", c"Full")
 }
 
 /// In a thread without a hub: whether one is made, as for the main thread. `None` with an exception.
