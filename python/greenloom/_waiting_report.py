@@ -8,7 +8,7 @@ from gc import get_objects
 from types import FrameType
 from typing import Any
 
-from greenloom._greenloom import AbstractLinkable, Semaphore
+from greenloom._greenloom import AbstractLinkable, Semaphore, greenlet
 from greenloom._greenlet_primitives import get_reachable_greenlets
 
 _PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120  (pathlib is not worth its import here)
@@ -22,12 +22,13 @@ def describe_waiting(hub: Any) -> tuple[str, ...]:
 
     At most :data:`LIMIT`, and then how many more there are. The hub's parent comes first.
     """
+    # What runs nothing but Rust, as `spawn(event.wait)` does, has no frame.
     found = [
-        (candidate, frame)
+        (candidate, candidate.gr_frame)
         for candidate in get_reachable_greenlets()
         if candidate is not hub
         and (candidate is hub.parent or candidate.parent is hub)
-        and (frame := candidate.gr_frame) is not None
+        and greenlet.__bool__(candidate)
     ]
     found.sort(key=lambda pair: pair[0] is not hub.parent)
     sources = _what_they_wait_on()
@@ -47,7 +48,7 @@ def _what_they_wait_on() -> dict[int, AbstractLinkable]:
     }
 
 
-def _describe(waiting: Any, frame: FrameType, source: AbstractLinkable | None) -> str:
+def _describe(waiting: Any, frame: FrameType | None, source: AbstractLinkable | None) -> str:
     who = "the main greenlet" if waiting.parent is None else _safe_repr(waiting)
     ours = None
     user: FrameType | None = frame
