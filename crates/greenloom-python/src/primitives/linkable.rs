@@ -700,8 +700,13 @@ unsafe extern "C" fn init(this: *mut PyObject, args: *mut PyObject, keywords: *m
     let mut names = [c"hub".as_ptr().cast_mut(), ptr::null_mut()];
     let mut hub: *mut PyObject = ptr::null_mut();
     let format = c"|O:AbstractLinkable";
-    if ffi::PyArg_ParseTupleAndKeywords(args, keywords, format.as_ptr(), names.as_mut_ptr(), &raw mut hub)
-        == 0
+    if ffi::PyArg_ParseTupleAndKeywords(
+        args,
+        keywords,
+        format.as_ptr(),
+        names.as_mut_ptr().cast(),
+        &raw mut hub,
+    ) == 0
     {
         return -1;
     }

@@ -291,7 +291,9 @@ unsafe extern "C" fn init(this: *mut PyObject, args: *mut PyObject, keywords: *m
     let (mut value, mut hub): (isize, *mut PyObject) = (1, ptr::null_mut());
     let format = c"|nO:Semaphore".as_ptr();
     let places = (&raw mut value, &raw mut hub);
-    if ffi::PyArg_ParseTupleAndKeywords(args, keywords, format, names.as_mut_ptr(), places.0, places.1) == 0 {
+    if ffi::PyArg_ParseTupleAndKeywords(args, keywords, format, names.as_mut_ptr().cast(), places.0, places.1)
+        == 0
+    {
         return -1;
     }
     if value < 0 {
