@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from greenloom._greenloom import forget_greenlet_settings
 from greenloom._settings import (
     ALL_SETTINGS,
     BoolSettingMixin,
@@ -98,13 +99,22 @@ class TraceMalloc(IntSettingMixin, Setting):
     default = False
 
 
-class TrackGreenletTree(BoolSettingMixin, Setting):
+class _GreenletSettingMixin(BoolSettingMixin):
+    """A setting that is looked at whenever a greenlet is made, so Rust keeps it."""
+
+    def set(self, value: Any) -> None:
+        """Set the value, and have it read again."""
+        super().set(value)  # type: ignore[misc]  # of the setting that this is mixed into
+        forget_greenlet_settings()
+
+
+class TrackGreenletTree(_GreenletSettingMixin, Setting):
     name = "track_greenlet_tree"
     desc = "Whether greenlets know who spawned them and where. Without it, spawning is faster."
     default = True
 
 
-class InheritContext(BoolSettingMixin, Setting):
+class InheritContext(_GreenletSettingMixin, Setting):
     name = "inherit_context"
     environment_key = "GREENLOOM_INHERIT_CONTEXT"
     desc = "Whether a Greenlet starts with a copy of its spawner's context variables, instead of with none."

@@ -7,12 +7,10 @@ from gc import get_objects
 from typing import Any, NoReturn
 from weakref import ref
 
-from greenloom._greenloom import getcurrent, greenlet
+from greenloom._greenloom import HubBase, getcurrent, greenlet
 from greenloom.exceptions import BlockingSwitchOutError
 
 __all__ = ["SwitchOutGreenletWithLoop", "TrackedRawGreenlet", "get_memory", "get_reachable_greenlets"]
-
-_raw_switch = greenlet.switch
 
 
 def inherited_locals(spawner: Any) -> dict[str, Any]:
@@ -39,17 +37,8 @@ class TrackedRawGreenlet(greenlet):
         self.spawning_greenlet = ref(maker)
 
 
-class SwitchOutGreenletWithLoop(TrackedRawGreenlet):
-    """What a hub is, seen by those who switch to it: tells the greenlet that leaves, by its ``switch_out``."""
-
-    loop: Any
-
-    def switch(self) -> Any:
-        """Wait in the hub; return what the greenlet is resumed with."""
-        leaving = getcurrent()
-        if hasattr(leaving, "switch_out"):
-            leaving.switch_out()
-        return _raw_switch(self)
+class SwitchOutGreenletWithLoop(HubBase, TrackedRawGreenlet):
+    """What a hub is, seen by those who switch to it."""
 
     def switch_out(self) -> NoReturn:
         """Refuse: nobody could ever resume a loop callback that waits."""

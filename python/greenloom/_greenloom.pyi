@@ -8,7 +8,10 @@ import sys
 from collections.abc import Callable
 from contextvars import Context
 from types import FrameType, TracebackType
-from typing import Any, Final, Literal, TypeAlias, overload
+from typing import Any, ClassVar, Final, Literal, TypeAlias, overload
+from weakref import ref
+
+from greenloom.timeout import _NeverTimer
 
 _TraceEvent: TypeAlias = Literal["switch", "throw"]
 _TraceCallback: TypeAlias = Callable[[_TraceEvent, tuple[greenlet, greenlet]], object]
@@ -293,3 +296,375 @@ class loop:
     def pendingcnt(self) -> int: ...
     @property
     def sig_pending(self) -> bool: ...
+
+# The hub.
+
+class HubBase(greenlet):
+    """A greenlet that runs a loop, seen by those who switch to it."""
+
+    #: The loop; None when it is destroyed.
+    loop: Any
+
+    def switch(self) -> Any:
+        """Wait in the hub; return what the greenlet is resumed with.
+
+        A greenlet that has a method ``switch_out`` has it called first.
+        """
+
+    def wait(self, watcher: Any, /) -> None:
+        """Wait until ``watcher``, which must not be started, fires.
+
+        Raises :class:`~greenloom.exceptions.InvalidSwitchError` if something else resumes the greenlet.
+        """
+
+def get_hub() -> Any:
+    """Return the hub of the current thread; the first call makes it."""
+
+def get_hub_if_exists() -> Any:
+    """Return the hub of the current thread, or None if there is none yet."""
+
+def set_hub(hub: HubBase | None, /) -> None:
+    """Make ``hub`` the hub of the current thread; None forgets the one it has."""
+
+def set_hub_maker(function: Callable[[], Any], /) -> None:
+    """Have :func:`get_hub` call ``function`` where there is no hub yet."""
+
+class HubGreenlet(greenlet):
+    """A greenlet that the hub starts, and that others wait for, link to and kill: the base of ``Greenlet``."""
+
+    #: What the function returned; None until then, or if it failed.
+    value: Any
+    #: What it is called with; empty when it is done.
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    #: A weak reference to the greenlet that made this one; None if the tree is not tracked.
+    spawning_greenlet: ref[greenlet] | None
+    #: A dictionary shared with the spawner and with all that this greenlet spawns; None if not tracked.
+    spawn_tree_locals: dict[str, Any] | None
+    #: What it calls. Subclasses define a method of this name, which is called if no ``run`` is given.
+    _run: Any
+
+    def __init__(self, run: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> None: ...
+    @classmethod
+    def spawn(cls, *args: Any, **kwargs: Any) -> Any:
+        """Return a new greenlet of these arguments, started."""
+
+    def start(self) -> None:
+        """Let the hub start it in this turn of the loop. Does nothing if it was started or killed before."""
+
+    def start_later(self, seconds: float, /) -> None:
+        """Let the hub start it ``seconds`` from now. Does nothing if it was started or killed before."""
+
+    def run(self) -> None:
+        """Run it. Called by the first switch to it."""
+
+    def __bool__(self) -> bool:
+        """Whether it has been scheduled to start and is not done."""
+
+    @property
+    def started(self) -> bool:
+        """The same as its truth value."""
+
+    @property
+    def dead(self) -> bool:
+        """Whether it will not run any more: it has ended, or was killed before it began."""
+
+    @property
+    def exception(self) -> BaseException | None:
+        """The exception that ended it, or None."""
+
+    @property
+    def exc_info(self) -> tuple[type[BaseException], BaseException, TracebackType | None] | None:
+        """Type, value and traceback of what ended it, or None."""
+
+    @property
+    def loop(self) -> Any:
+        """The loop of its hub."""
+
+    @property
+    def _hub_of(self) -> Any:
+        """Its parent, which has to be a hub."""
+
+    @property
+    def _spawning_stack(self) -> tuple[Any, ...]:
+        """Codes and instructions of its maker's stack, in turn, innermost first."""
+
+    def ready(self) -> bool:
+        """Whether it is done."""
+
+    def successful(self) -> bool:
+        """Whether it is done and no error ended it. GreenletExit is not an error."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it is done, or ``timeout`` seconds are over."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Return what it returned, or raise what ended it, waiting at most ``timeout`` seconds.
+
+        Raises :class:`~greenloom.Timeout` when the time is over, and at once without ``block``.
+        """
+
+    def _wait(self) -> None:
+        """Wait until it is done."""
+
+    def rawlink(self, callback: Callable[[Any], object], /) -> None:
+        """Let the hub call ``callback(self)`` when it is done, also if it is already. It must not wait or raise.
+
+        Raises :class:`TypeError` if it is not callable.
+        """
+
+    def unlink(self, callback: Callable[[Any], object], /) -> None:
+        """Take back one link of ``callback``, of any kind. One that is not there is no error."""
+
+    def unlink_all(self) -> None:
+        """Take back all links."""
+
+    def has_links(self) -> int:
+        """Return how many links there are."""
+
+    def _notify_links(self) -> None:
+        """Call the links. Only from the hub."""
+
+    def _maybe_kill_before_start(self, exception: Any, /) -> bool:
+        """Keep it from starting if it has not, and return whether it is dead."""
+
+    def kill(self, exception: Any = ..., block: bool = True, timeout: float | None = None) -> None:
+        """Raise ``exception`` (GreenletExit) in it where it waits, and wait until it is done.
+
+        One that has not run never will. It is waited for at most ``timeout`` seconds, and not at all without
+        ``block``. It may catch the exception and go on; the end of the timeout is not reported. One that is
+        done stays as it is.
+        """
+
+def set_greenlet_settings(track_tree: bool, inherit_context: bool, /) -> None:
+    """Say what greenlets that are made from now on keep of their spawner."""
+
+def set_greenlet_settings_reader(function: Callable[[], object], /) -> None:
+    """Have ``function`` called when the settings are needed, to call :func:`set_greenlet_settings`."""
+
+def forget_greenlet_settings() -> None:
+    """Have them read again when the next greenlet is made."""
+
+def set_spawn_callbacks(functions: frozenset[Callable[[Any], object]], /) -> None:
+    """Have these called with each greenlet that is started."""
+
+class GroupBase:
+    """A set of running greenlets, which leave it when they end: the base of ``Group`` and ``Pool``."""
+
+    #: The greenlets.
+    greenlets: set[Any]
+    #: Those of them that have been killed.
+    dying: set[Any]
+    #: An event that is set while there are none.
+    _empty_event: Any
+    #: A semaphore whose counter is the room that is left.
+    _semaphore: Any
+
+    def _track(self, greenlet: Any, /) -> None:
+        """Have it in the set until it tells that it has ended, as a raw greenlet never does."""
+
+    def _discard(self, greenlet: Any, /) -> None:
+        """Count it out."""
+
+    def add(self, greenlet: Any, blocking: bool = True, timeout: float | None = None) -> None:
+        """Have ``greenlet``, which should not have started yet, in the group until it ends; wait for room.
+
+        Raises :class:`~greenloom.pool.PoolFull` after ``timeout`` seconds, or at once if ``blocking`` is false.
+        """
+
+    def start(self, greenlet: Any, /, *args: Any, **kwargs: Any) -> None:
+        """Add ``greenlet``, with these arguments if :meth:`add` takes any, and start it."""
+
+    def spawn(self, *args: Any, **kwargs: Any) -> Any:
+        """Make a greenlet with these arguments, add and start it, and return it."""
+
+class LocalBase:
+    """An object whose attributes are each greenlet's own: the base of ``local``."""
+
+    _local__state: ClassVar[Any]
+
+def bind_local(local: LocalBase, state: object, key: str, descriptors: frozenset[str], /) -> None:
+    """Give a new local object what it needs to find attributes."""
+# Timeouts, sleep and waiters. `greenloom.timeout`, `greenloom.hub` are their public places.
+
+class Timeout(BaseException):
+    """Raises itself, or ``exception``, in the greenlet that started it, after ``seconds``.
+
+    ``with Timeout(5): ...`` starts it and closes it at the end. ``exception`` is None or a text to raise the
+    Timeout itself (the text is its message), False to end the ``with`` silently instead, and otherwise the
+    exception, class or instance, to raise. ``seconds`` None never fires; 0 fires as soon as the greenlet waits
+    for something. With ``ref=False`` it does not keep the loop running.
+
+    Several may be under way at once: one that was caught is yours only if it *is* the object that you started.
+    Always close it, as ``with`` does.
+    """
+
+    #: After how many seconds it fires; None for never.
+    seconds: float | None
+    #: What it raises instead of itself, or a text, or None or False.
+    exception: Any
+    def __init__(
+        self, seconds: float | None = None, exception: Any = None, ref: bool = True, priority: int = -1
+    ) -> None: ...
+    @classmethod
+    def start_new(
+        cls, timeout: float | Timeout | None = None, exception: Any = None, ref: bool = True
+    ) -> Timeout:
+        """Return a started Timeout: ``timeout`` itself if it is one, otherwise a new one of so many seconds."""
+
+    @staticmethod
+    def _start_new_or_dummy(
+        timeout: float | Timeout | None, exception: Any = None, ref: bool = True
+    ) -> Timeout | _NeverTimer:
+        """Do as :meth:`start_new`, but cost nothing if there is no timeout. ``cancel`` the result in the end."""
+
+    @property
+    def timer(self) -> Any:
+        """Its timer, which is made when it is asked for, or what stands in for it when there is none."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether it is counting."""
+
+    def start(self) -> None:
+        """Begin to count. Raises :class:`AssertionError` if it has begun already."""
+
+    def cancel(self) -> None:
+        """Stop counting. It can be started again; use :meth:`close` if it will not be."""
+
+    def close(self) -> None:
+        """Stop counting and give up the timer. It cannot be started again."""
+
+    def _on_expiration(self, prev_greenlet: greenlet, ex: Any, /) -> None:
+        """Raise ``ex`` in the greenlet. Subclasses override this to do something else when the time is over."""
+
+    def _describe_timer(self) -> tuple[Any, bool, bool, float, bool, int, greenlet | None, Any]:
+        """Return what :attr:`timer` shows: loop, active, pending, after, ref, priority, and its two arguments."""
+
+    def __enter__(self) -> Timeout:
+        """Start it, if it is not counting already."""
+
+    def __exit__(
+        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None, /
+    ) -> bool:
+        """Close it, and keep it to itself if it is a silent one."""
+
+    def __lt__(self, other: Any) -> bool:
+        """Compare the seconds with a number or with another Timeout's."""
+
+def sleep(seconds: float = 0, ref: bool = True) -> None:
+    """Let others run for at least ``seconds``; 0, or less, only gives those that are ready now their turn.
+
+    With ``ref=False`` the sleeper does not keep the loop running.
+    """
+
+class Waiter:
+    """Hands one value or exception from the hub to the greenlet that calls :meth:`get`.
+
+    It may arrive before or after :meth:`get` is called. :meth:`switch` and :meth:`throw` resume the greenlet
+    only while it is in :meth:`get`; what fails in it goes to the hub's ``handle_error``. One greenlet at a time.
+    """
+
+    #: The hub to wait in.
+    hub: Any
+    #: The greenlet in :meth:`get`.
+    greenlet: Any
+    #: What :meth:`switch` was given.
+    value: Any
+    def __init__(self, hub: Any = None) -> None: ...
+    @property
+    def exc_info(self) -> Any:
+        """The arguments that :meth:`throw` was given, or None."""
+
+    def clear(self) -> None:
+        """Forget what has arrived, to be used once more."""
+
+    def ready(self) -> bool:
+        """Whether a value or an exception has arrived."""
+
+    def successful(self) -> bool:
+        """Whether a value has arrived."""
+
+    def switch(self, value: Any, /) -> None:
+        """Resume the waiting greenlet with ``value``, or keep it for one that comes. Only from the hub."""
+
+    def switch_args(self, *args: Any) -> None:
+        """Do as :meth:`switch`, with the tuple of the arguments."""
+
+    def throw(self, *throw_args: Any) -> None:
+        """Raise in the waiting greenlet, or in the one that comes; arguments as ``greenlet.throw`` has them."""
+
+    def get(self) -> Any:
+        """Return the value or raise the exception, waiting in the hub until it arrives.
+
+        Raises :class:`~greenloom.exceptions.ConcurrentObjectUseError` if another greenlet waits here.
+        """
+
+    def __call__(self, source: Any) -> None:
+        """Hand over the result of ``source``, a finished greenlet or AsyncResult: a waiter can be a link."""
+# Queues and channels. `greenloom.queue` has the classes.
+
+class QueueBase:
+    """Items that are put in and got out, and those who wait to.
+
+    ``_qsize``, ``_put``, ``_get`` and ``_peek`` may be overridden; then they are called.
+    """
+
+    queue: Any
+    @property
+    def maxsize(self) -> int | None: ...
+    @maxsize.setter
+    def maxsize(self, value: int | None) -> None: ...
+    @property
+    def getters(self) -> list[Any]: ...
+    @property
+    def putters(self) -> list[Any]: ...
+    @property
+    def is_shutdown(self) -> bool: ...
+    def put(self, item: Any, block: bool = True, timeout: Any = None) -> None: ...
+    def put_nowait(self, item: Any, /) -> None: ...
+    def get(self, block: bool = True, timeout: Any = None) -> Any: ...
+    def get_nowait(self) -> Any: ...
+    def peek(self, block: bool = True, timeout: Any = None) -> Any: ...
+    def peek_nowait(self) -> Any: ...
+    def qsize(self) -> int: ...
+    def empty(self) -> bool: ...
+    def full(self) -> bool: ...
+    def _qsize(self) -> int: ...
+    def _put(self, item: Any, /) -> None: ...
+    def _get(self) -> Any: ...
+    def _peek(self) -> Any: ...
+    def __bool__(self) -> bool: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Any: ...
+    def __next__(self) -> Any: ...
+    def next(self) -> Any: ...
+
+class CountingQueueBase(QueueBase):
+    """A queue that counts its items until they are done with."""
+
+    unfinished_tasks: int
+    _all_done: Any
+    def _count_task(self) -> None: ...
+    def task_done(self) -> None: ...
+    def shutdown(self, immediate: bool = False) -> None: ...
+
+class ChannelBase:
+    """Those who wait to hand something over, and those who wait for it."""
+
+    @property
+    def balance(self) -> int: ...
+    @property
+    def getters(self) -> list[Any]: ...
+    @property
+    def putters(self) -> list[Any]: ...
+    def put(self, item: Any, block: bool = True, timeout: Any = None) -> None: ...
+    def put_nowait(self, item: Any, /) -> None: ...
+    def get(self, block: bool = True, timeout: Any = None) -> Any: ...
+    def get_nowait(self) -> Any: ...
+    def qsize(self) -> int: ...
+    def empty(self) -> bool: ...
+    def full(self) -> bool: ...
+    def __iter__(self) -> Any: ...
+    def __next__(self) -> Any: ...
+    def next(self) -> Any: ...

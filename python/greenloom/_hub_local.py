@@ -9,32 +9,26 @@ from __future__ import annotations
 from _thread import _local
 from typing import Any
 
+from greenloom._greenloom import (
+    get_hub as get_hub,
+    get_hub_if_exists as get_hub_if_exists,
+    set_hub as set_hub,
+    set_hub_maker,
+)
+
 __all__ = ["get_hub", "get_hub_if_exists", "get_hub_noargs"]
 
 
 class _ThreadState(_local):
-    # A thread that has nothing of its own finds what is on the class. `hub` is not: that it is missing says that
-    # one has to be made, so that finding it is one look-up.
+    # A thread that has nothing of its own finds what is on the class.
     Hub: Any = None
     loop: Any = None
-    hub: Any
 
 
 _threadlocal = _ThreadState()
 
 #: The class of hubs where a thread has no other; set when greenloom.hub is imported.
 Hub: Any = None
-
-
-def get_hub() -> Any:
-    """Return the hub of the current thread; the first call makes it.
-
-    A hub is a :class:`greenloom.hub.Hub`, or what :func:`get_hub_class` returns.
-    """
-    try:
-        return _threadlocal.hub
-    except AttributeError:
-        return _make_hub()
 
 
 #: The same function. The originals have both names.
@@ -47,17 +41,7 @@ def _make_hub() -> Any:
     return made
 
 
-def get_hub_if_exists() -> Any:
-    """Return the hub of the current thread, or None if there is none yet."""
-    return getattr(_threadlocal, "hub", None)
-
-
-def set_hub(hub: Any) -> None:
-    """Make ``hub`` the hub of the current thread; None forgets the one it has."""
-    if hub is not None:
-        _threadlocal.hub = hub
-    else:
-        vars(_threadlocal).pop("hub", None)
+set_hub_maker(_make_hub)
 
 
 def get_hub_class() -> Any:

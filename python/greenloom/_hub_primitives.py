@@ -29,24 +29,7 @@ __all__ = [
 
 
 class WaitOperationsGreenlet(SwitchOutGreenletWithLoop):
-    """The part of the hub that lets a greenlet wait for a watcher, and lets others end that."""
-
-    def wait(self, watcher: Any) -> None:
-        """Wait until ``watcher``, which must not be started, fires.
-
-        Raises :class:`~greenloom.exceptions.InvalidSwitchError` if something else resumes the greenlet.
-        """
-        # The watcher switches straight into the greenlet, with the watcher itself as the proof of who did it.
-        watcher.start(getcurrent().switch, watcher)
-        try:
-            result = self.switch()
-            if result is not watcher:
-                raise InvalidSwitchError(
-                    f"Invalid switch into {getcurrent()}: got {result!r} "
-                    f"(expected {watcher!r}; waiting on {self!r})"
-                )
-        finally:
-            watcher.stop()
+    """The part of the hub that lets others end the wait of a greenlet for a watcher: see ``wait``."""
 
     def cancel_waits_close_and_then(
         self, watchers: Sequence[Any], exc_kind: Any, then: Callable[..., object], *then_args: Any

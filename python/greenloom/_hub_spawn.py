@@ -1,4 +1,4 @@
-"""What a hub does for greenlets beside running the loop: raw ones, sleep, idle, kill, and signal handlers."""
+"""What a hub does for greenlets beside running the loop: raw ones, idle, kill, and signal handlers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from greenloom._config import config
 from greenloom._greenlet_primitives import TrackedRawGreenlet
-from greenloom._greenloom import GreenletExit, getcurrent, greenlet as RawGreenlet
+from greenloom._greenloom import GreenletExit, getcurrent, greenlet as RawGreenlet, sleep as sleep
 from greenloom._hub_local import get_hub_noargs as get_hub
 
 
@@ -30,24 +30,17 @@ def spawn_raw(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return new
 
 
-def sleep(seconds: float = 0, ref: bool = True) -> None:
-    """Let others run for at least ``seconds``; 0, or less, only gives those that are ready now their turn.
-
-    With ``ref=False`` the sleeper does not keep the loop running.
-    """
+def _sleep_elsewhere(seconds: float, ref: bool) -> None:
+    """Sleep in a hub whose loop is not one of ours."""
     hub = get_hub()
     if seconds > 0:
         # The sleep begins now, not when the loop last looked at the clock.
         hub.loop.update_now()
         with hub.loop.timer(seconds, ref=ref) as timer:
             hub.wait(timer)
-        return
-    turn = hub.loop.run_callback(getcurrent().switch)
-    try:
+    else:
+        hub.loop.run_callback(getcurrent().switch)
         hub.switch()
-    finally:
-        # Does nothing after the usual end. After a kill it must not switch here a second time.
-        turn.stop()
 
 
 def idle(priority: int = 0) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sys import _getframe
 from types import CodeType
 from typing import Any, Final, TypeAlias
 
@@ -21,29 +20,6 @@ class _Frame:
         self.f_code = code
         self.f_lineno = line
         self.f_back = back
-
-
-#: The functions between the one that captures and the user's own code, which are of no interest.
-internal: set[CodeType] = set()
-
-
-def capture(limit: int) -> Captured:
-    """Return what to remember of the callers of the function that calls this, at most ``limit`` of them."""
-    try:
-        frame: Any = _getframe(2)
-    except ValueError:
-        # Called from C with no Python frame below, as an embedding program may.
-        return ()
-    while frame is not None and frame.f_code in internal:
-        frame = frame.f_back
-    found: list[Any] = []
-    for _ in range(limit):
-        if frame is None:
-            break
-        # The line number takes a search in the code's table: not now, when nobody has asked.
-        found += frame.f_code, frame.f_lasti
-        frame = frame.f_back
-    return tuple(found)
 
 
 def frames(captured: Captured) -> _Frame | None:

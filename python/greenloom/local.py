@@ -11,7 +11,7 @@ from copy import copy
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
-from greenloom._greenloom import getcurrent
+from greenloom._greenloom import LocalBase, bind_local, getcurrent
 
 __all__ = ["local"]
 
@@ -82,6 +82,12 @@ class _State:
             rawlink(self.forget)
         return attributes
 
+    def initialise(self, owner: local) -> dict[str, Any]:
+        """Do as :meth:`enter` for the current greenlet, and call the ``__init__`` of ``owner`` there."""
+        attributes = self.enter(getcurrent())
+        type(owner).__init__(owner, *self.args, **self.kwargs)
+        return attributes
+
     def __del__(self) -> None:
         greenlets = list(self.greenlets.values())
         self.greenlets.clear()
@@ -110,67 +116,29 @@ def _descriptors_of(cls: type) -> frozenset[str]:
     return names
 
 
-class local:
+class local(LocalBase):
     """An object whose attributes are each greenlet's own.
 
     A subclass may have an ``__init__``, which is called with the same arguments in every greenlet that uses the
     object, and then only sets this greenlet's attributes. Its ``__slots__`` are shared by all greenlets.
     """
 
-    __slots__ = ("_local__state",)
+    __slots__ = ()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Make it, with an empty dictionary for the current greenlet."""
         if (args or kwargs) and cls.__init__ is object.__init__:
             raise TypeError("Initialization arguments are not supported", args, kwargs)
-        self = object.__new__(cls)
+        self = LocalBase.__new__(cls)
         state = _State(self, args, kwargs)
-        _set_state(self, state)
+        bind_local(self, state, state.key, state.descriptors)
         state.enter(getcurrent())
         return self
 
-    def __getattribute__(self, name: str) -> Any:
-        state = _get_state(self)
-        greenlet = getcurrent()
-        attributes = greenlet.__dict__.get(state.key)
-        if attributes is None:
-            attributes = state.enter(greenlet)
-            type(self).__init__(self, *state.args, **state.kwargs)
-        if name in attributes and name not in state.descriptors:
-            return attributes[name]
-        if name == "__dict__":
-            return attributes
-        return object.__getattribute__(self, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "__dict__":
-            raise AttributeError(f"{type(self).__name__!r} object attribute '__dict__' is read-only")
-        attributes = self.__dict__
-        if name in _get_state(self).descriptors:
-            object.__setattr__(self, name, value)
-        else:
-            attributes[name] = value
-
-    def __delattr__(self, name: str) -> None:
-        if name == "__dict__":
-            raise AttributeError(f"{type(self).__name__!r} object attribute '__dict__' is read-only")
-        attributes = self.__dict__
-        if name in _get_state(self).descriptors:
-            object.__delattr__(self, name)
-            return
-        try:
-            del attributes[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
     def __copy__(self) -> Any:
-        state = _get_state(self)
+        state: _State = LocalBase._local__state.__get__(self)
         attributes = copy(self.__dict__)
         instance = type(self)(*state.args, **state.kwargs)
-        getcurrent().__dict__[_get_state(instance).key] = attributes
+        made: _State = LocalBase._local__state.__get__(instance)
+        getcurrent().__dict__[made.key] = attributes
         return instance
-
-
-# The slot's own functions: `self._local__state` would come back to __getattribute__.
-_get_state: Any = local.__dict__["_local__state"].__get__
-_set_state: Any = local.__dict__["_local__state"].__set__

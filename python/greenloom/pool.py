@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from greenloom._greenlet_class import Greenlet, joinall
-from greenloom._greenloom import GreenletExit, getcurrent
+from greenloom._greenloom import GreenletExit, GroupBase, getcurrent
 from greenloom._imap import IMap, IMapUnordered
 from greenloom.event import Event
 from greenloom.hub import kill as _kill_raw
@@ -133,7 +133,7 @@ def _link_to_value(callback: Callable[[Any], Any]) -> Callable[[Any], None]:
     return link
 
 
-class Group(GroupMappingMixin):
+class Group(GroupBase, GroupMappingMixin):
     """A set of running greenlets, which leave it when they end.
 
     ``len``, ``in`` and iteration are those of the set; an empty group is false. :meth:`spawn` makes greenlets of
@@ -166,39 +166,11 @@ class Group(GroupMappingMixin):
         members = repr(self.greenlets)
         return f"<{type(self).__name__} at {id(self):#x} {members}>"
 
-    def _track(self, greenlet: Any) -> None:
-        """Have it in the set until it tells that it has ended, as a raw greenlet never does."""
-        if hasattr(greenlet, "rawlink"):
-            greenlet.rawlink(self._discard)
-        self._empty_event.clear()
-        self.greenlets.add(greenlet)
-
-    def _discard(self, greenlet: Any) -> None:
-        for members in (self.dying, self.greenlets):
-            members.discard(greenlet)
-        if not self.greenlets:
-            self._empty_event.set()
-
-    def add(self, greenlet: Any) -> None:
-        """Have ``greenlet``, which should not have started yet, in the group until it ends."""
-        self._track(greenlet)
-
     def discard(self, greenlet: Any) -> None:
         """Let ``greenlet`` go from the group, and run on."""
         if hasattr(greenlet, "unlink"):
             greenlet.unlink(self._discard)
         self._discard(greenlet)
-
-    def start(self, greenlet: Any, *args: Any, **kwargs: Any) -> None:
-        """Add ``greenlet``, with these arguments if :meth:`add` takes any, and start it."""
-        self.add(greenlet, *args, **kwargs)
-        greenlet.start()
-
-    def spawn(self, *args: Any, **kwargs: Any) -> Any:
-        """Make a greenlet with these arguments, add and start it, and return it."""
-        new = self.greenlet_class(*args, **kwargs)
-        self.start(new)
-        return new
 
     def full(self) -> bool:
         """Return false: there is always room."""
@@ -214,7 +186,7 @@ class Group(GroupMappingMixin):
         With ``raise_error``, raise the exception of one of the greenlets that are in it now.
         """
         members = tuple(self.greenlets) if raise_error else ()
-        was_empty = self._empty_event.wait(timeout)
+        was_empty = bool(self._empty_event.wait(timeout))
         failed = next((one for one in members if one.exception is not None), None)
         if failed is None:
             return was_empty
@@ -297,23 +269,8 @@ class Pool(Group):
         if greenlet_class:
             self.greenlet_class = greenlet_class
 
-    def add(self, greenlet: Any, blocking: bool = True, timeout: float | Timeout | None = None) -> None:
-        """Have ``greenlet``, which should not have started yet, in the pool until it ends; wait for room.
-
-        Raises :class:`PoolFull` after ``timeout`` seconds, or at once if ``blocking`` is false.
-        """
-        room = self._semaphore
-        if not room.acquire(blocking, timeout):
-            raise PoolFull
-        try:
-            self._track(greenlet)
-        except BaseException:
-            room.release()
-            raise
-
-    def _discard(self, greenlet: Any) -> None:
-        super()._discard(greenlet)
-        self._semaphore.release()
+    def _raise_full(self) -> NoReturn:
+        raise PoolFull
 
     def free_count(self) -> int:
         """Return for how many there is room now; 1 if there is no limit."""

@@ -14,12 +14,10 @@ from typing import Any, NoReturn
 from weakref import ref
 
 from greenloom._greenlet_class import Greenlet
-from greenloom._greenloom import GreenletExit, getcurrent
-from greenloom._hub_local import get_hub_if_exists
+from greenloom._greenloom import GreenletExit, LockBase, getcurrent
 from greenloom._util import copy_globals
 from greenloom.hub import sleep
 from greenloom.local import local as _local  # noqa: F401
-from greenloom.lock import BoundedSemaphore
 
 _HANDLES = sys.version_info >= (3, 13)
 
@@ -146,7 +144,7 @@ def _make_thread_handle(*_args: object) -> _ThreadHandle:
     return current
 
 
-class LockType(BoundedSemaphore):
+class LockType(LockBase):
     """A lock, with the interface of the interpreter's. It may be released by any greenlet or thread."""
 
     __slots__ = ()
@@ -159,34 +157,6 @@ class LockType(BoundedSemaphore):
 
     def __init_subclass__(cls) -> None:
         raise TypeError(f"type '{LockType.__module__}.{LockType.__name__}' is not an acceptable base type")
-
-    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:  # type: ignore[override]
-        """Acquire it and return true, or return false after ``timeout`` seconds; -1 waits without limit.
-
-        If ``blocking`` is false it returns at once, but lets other greenlets run if it has failed, so that a loop
-        that tries again and again comes to an end. Raises :class:`ValueError` and :class:`OverflowError` for a
-        timeout as the interpreter's lock does.
-        """
-        if timeout is None or timeout == -1:
-            limit = None
-        elif not blocking:
-            raise ValueError("can't specify a timeout for a non-blocking call")
-        elif 0 <= timeout <= self._TIMEOUT_MAX:
-            limit = timeout
-        else:
-            error = ValueError if timeout < 0 else OverflowError
-            raise error(f"timeout value must be from 0 to {self._TIMEOUT_MAX} seconds")
-        acquired = super().acquire(blocking, limit)
-        if not acquired and not blocking:
-            _let_others_run()
-        return acquired
-
-
-def _let_others_run() -> None:
-    hub = get_hub_if_exists()
-    # From the hub nobody can switch, and it does get here: a thread's repr looks whether its lock is free.
-    if hub is not None and hub is not getcurrent():
-        sleep()
 
 
 allocate_lock = lock = LockType

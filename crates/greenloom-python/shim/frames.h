@@ -39,3 +39,18 @@ static int gl_frames_release(struct _PyInterpreterFrame *innermost)
     }
     return 1;
 }
+
+/* The frames that `frame` and its callers are. */
+static inline int gl_frames_capture(struct _PyInterpreterFrame *frame, int limit, PyObject **codes, int *places)
+{
+    int found = 0;
+    for (; frame != NULL && found < limit; frame = frame->previous) {
+        if (GL_CODE(frame) == NULL || _PyFrame_IsIncomplete(frame)) {
+            continue;
+        }
+        codes[found] = (PyObject *)GL_CODE(frame);
+        places[found] = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
+        found++;
+    }
+    return found;
+}

@@ -37,6 +37,11 @@ static inline void gl_fields_begin(struct gl_fields *f, PyThreadState *ts, const
     f->cframe = &f->root;
 }
 
+static inline void gl_fields_set_depth(struct gl_fields *f, const struct gl_fields *like)
+{
+    f->recursion_depth = like->recursion_depth;
+}
+
 static inline PyFrameObject *gl_fields_frame(struct gl_fields *f)
 {
     Py_XINCREF(f->frame);
@@ -59,6 +64,17 @@ static inline int gl_fields_release(struct gl_fields *f)
         frame = back;
     }
     return 1;
+}
+
+static inline int gl_fields_capture(PyThreadState *ts, int limit, PyObject **codes, int *places)
+{
+    int found = 0;
+    for (PyFrameObject *frame = ts->frame; frame != NULL && found < limit; frame = frame->f_back) {
+        codes[found] = (PyObject *)frame->f_code;
+        places[found] = frame->f_lasti * (int)sizeof(_Py_CODEUNIT);
+        found++;
+    }
+    return found;
 }
 
 static inline int gl_trash_nesting(PyThreadState *ts)

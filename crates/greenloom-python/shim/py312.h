@@ -53,6 +53,11 @@ static inline void gl_fields_begin(struct gl_fields *f, PyThreadState *ts, const
     f->cframe = &f->root;
 }
 
+static inline void gl_fields_set_depth(struct gl_fields *f, const struct gl_fields *like)
+{
+    f->depth = like->depth;
+}
+
 static inline PyFrameObject *gl_fields_frame(struct gl_fields *f)
 {
     return gl_data_stack_frame(&(PyThreadState){.cframe = f->cframe});
@@ -65,6 +70,11 @@ static inline int gl_fields_release(struct gl_fields *f)
     }
     gl_data_stack_free(f->chunk);
     return 1;
+}
+
+static inline int gl_fields_capture(PyThreadState *ts, int limit, PyObject **codes, int *places)
+{
+    return gl_frames_capture(ts->cframe->current_frame, limit, codes, places);
 }
 
 static inline int gl_trash_nesting(PyThreadState *ts)

@@ -72,6 +72,11 @@ static inline void gl_fields_begin(struct gl_fields *f, PyThreadState *ts, const
     f->stack_size = room->stack;
 }
 
+static inline void gl_fields_set_depth(struct gl_fields *f, const struct gl_fields *like)
+{
+    f->depth = like->depth;
+}
+
 static inline PyFrameObject *gl_fields_frame(struct gl_fields *f)
 {
     return gl_data_stack_frame(&(PyThreadState){.current_frame = f->current_frame});
@@ -81,6 +86,11 @@ static inline int gl_fields_release(struct gl_fields *f)
 {
     /* What lies in these frames are tagged references, which only the interpreter can let go of. */
     return f->current_frame == NULL;
+}
+
+static inline int gl_fields_capture(PyThreadState *ts, int limit, PyObject **codes, int *places)
+{
+    return gl_frames_capture(ts->current_frame, limit, codes, places);
 }
 
 static inline int gl_trash_nesting(PyThreadState *ts)

@@ -47,6 +47,11 @@ void gl_state_begin(gl_state *state, PyThreadState *ts, void *room, size_t room_
     state->exc_info = &state->exc_root;
 }
 
+void gl_state_set_depth(gl_state *state, const gl_state *like)
+{
+    gl_fields_set_depth(&state->fields, &like->fields);
+}
+
 void gl_state_swap(gl_state *leaving, gl_state *entering, PyThreadState *ts)
 {
     gl_fields_save(&leaving->fields, ts);
@@ -177,6 +182,11 @@ void gl_leave_tracing(PyThreadState *ts)
  * keeps for libraries which are loaded late. */
 static __thread void *current_thread __attribute__((tls_model("initial-exec")));
 
+int gl_capture_stack(PyThreadState *ts, int limit, PyObject **codes, int *places)
+{
+    return gl_fields_capture(ts, limit, codes, places);
+}
+
 void *gl_thread_get(void)
 {
     return current_thread;
@@ -202,4 +212,11 @@ const char *gl_name_of(PyObject *callable)
         }
     }
     return Py_TYPE(callable)->tp_name;
+}
+
+void gl_free_nested(PyObject *object, destructor dealloc, void (*free)(PyObject *))
+{
+    Py_TRASHCAN_BEGIN(object, dealloc)
+    free(object);
+    Py_TRASHCAN_END
 }

@@ -11,8 +11,10 @@
  *   gl_fields_save(f, ts)    from the thread state, when leaving
  *   gl_fields_load(f, ts)    into the thread state, when entering
  *   gl_fields_begin(f, ts, room)   for a coroutine that has not run: as deep in Python as the running one, no frames
+ *   gl_fields_set_depth(f, like)   as deep in Python as another
  *   gl_fields_frame(f)       new reference to the innermost frame, or NULL without an exception
  *   gl_fields_release(f)     lets go of what the frames own; 0 if they must stay in memory as they are
+ *   gl_fields_capture(ts, limit, codes, places)   what gl_capture_stack does
  *   gl_trash_nesting(ts)     how many deallocations are nested, for the tests of the original
  *
  * Pointers to these fields stay valid while a coroutine lives: neither they nor the stack ever move.
@@ -44,6 +46,9 @@ const char *gl_unsupported(void);
 
 /* Makes the state of a coroutine that has not run, from zeros. */
 void gl_state_begin(gl_state *state, PyThreadState *ts, void *room, size_t room_size, size_t stack_size);
+
+/* A coroutine that has not run is as deep in Python as `like`, which does not run either. */
+void gl_state_set_depth(gl_state *state, const gl_state *like);
 
 /* Leaves one coroutine for another: the last thing before the stacks are switched. */
 void gl_state_swap(gl_state *leaving, gl_state *entering, PyThreadState *ts);
@@ -92,7 +97,15 @@ void gl_leave_tracing(PyThreadState *ts);
 void *gl_thread_get(void);
 void gl_thread_set(void *thread);
 
+/* The innermost frames of the running coroutine, at most `limit`: their codes, borrowed, and the instructions that they are
+ * at, in bytes. Returns how many. */
+int gl_capture_stack(PyThreadState *ts, int limit, PyObject **codes, int *places);
+
 /* The name of a callable in its own memory, ASCII, or NULL. Neither allocates nor locks: for a signal handler. */
 const char *gl_name_of(PyObject *callable);
+
+/* Frees an object that the collector tracks no more, by `free`, within its `tp_dealloc`; a chain of such objects not one inside
+   the other. */
+void gl_free_nested(PyObject *object, destructor dealloc, void (*free)(PyObject *));
 
 #endif

@@ -171,7 +171,11 @@ unsafe extern "C" fn get_context(this: *mut PyObject, _: *mut c_void) -> *mut Py
     if context.is_null() { or_none(context) } else { context }
 }
 
-unsafe extern "C" fn set_context(this: *mut PyObject, value: *mut PyObject, _: *mut c_void) -> c_int {
+pub(crate) unsafe extern "C" fn set_context(
+    this: *mut PyObject,
+    value: *mut PyObject,
+    _: *mut c_void,
+) -> c_int {
     let greenlet = of(this);
     if value.is_null() {
         return fail(ffi::PyExc_AttributeError, c"can't delete context attribute");
@@ -199,7 +203,7 @@ unsafe extern "C" fn set_context(this: *mut PyObject, value: *mut PyObject, _: *
 }
 
 /// Whether it has ended, or cannot go on as its thread has.
-unsafe fn is_dead(greenlet: &Greenlet) -> bool {
+pub(crate) unsafe fn is_dead(greenlet: &Greenlet) -> bool {
     records::end_all();
     if greenlet.is_of_dead_thread() {
         life::abandon(greenlet);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 pub(crate) struct Global(AtomicPtr<PyObject>);
 
 impl Global {
-    const fn new() -> Global {
+    pub(crate) const fn new() -> Global {
         Global(AtomicPtr::new(ptr::null_mut()))
     }
 
@@ -17,6 +17,11 @@ impl Global {
     #[inline]
     pub(crate) fn get(&self) -> *mut PyObject {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes over an owned object, which may be null, in place of what was there.
+    pub(crate) unsafe fn replace(&self, object: *mut PyObject) {
+        ffi::Py_XDECREF(self.0.swap(object, Ordering::Relaxed));
     }
 
     /// Takes over an owned object; `false` if it is null.

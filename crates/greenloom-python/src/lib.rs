@@ -10,6 +10,7 @@
 //! | [`life`] | creation, garbage collection, and the end of greenlets, threads and the interpreter |
 //! | [`functions`], [`c_api`] | the module's functions, and those for compiled clients |
 //! | [`event_loop`] | the loop that a hub of Python runs |
+//! | [`primitives`] | what programs wait for and with |
 //! | [`shim`] | the thread state of CPython, in C, one header a version |
 //!
 //! PyO3 makes the module. All else is written against the C API as it is: a guard of PyO3's on a stack that is left for
@@ -30,16 +31,23 @@
 mod arguments;
 mod attributes;
 mod c_api;
+mod errors;
 mod event_loop;
 mod functions;
 mod globals;
+mod group;
+mod hub;
 mod life;
+mod local;
 mod object;
+mod primitives;
 mod records;
 mod shim;
 mod switch;
+mod task;
 mod thread;
 mod throw;
+mod toolkit;
 mod trace;
 mod unswitchable;
 
@@ -67,7 +75,13 @@ fn _greenloom(module: &Bound<'_, PyModule>) -> PyResult<()> {
             && object::add_to(module.as_ptr())
             && unswitchable::add_to(module.as_ptr())
             && functions::add_to(module.as_ptr())
-            && c_api::add_to(module.as_ptr());
+            && c_api::add_to(module.as_ptr())
+            && errors::make_names()
+            && hub::add_to(module.as_ptr())
+            && task::add_to(module.as_ptr())
+            && local::add_to(module.as_ptr())
+            && group::add_to(module.as_ptr())
+            && primitives::add_to(module.as_ptr());
         if !added {
             return Err(PyErr::fetch(module.py()));
         }

@@ -284,7 +284,7 @@ pub(crate) unsafe fn abandon(greenlet: &Greenlet) {
 }
 
 /// Ends a suspended greenlet that is about to be freed. `false`: it was revived.
-unsafe fn end_before_freeing(this: *mut PyObject) -> bool {
+pub(crate) unsafe fn end_before_freeing(this: *mut PyObject) -> bool {
     let greenlet = behind(this.cast());
     if greenlet.is_main || greenlet.phase.get() != Phase::Suspended {
         return true;
@@ -301,6 +301,12 @@ unsafe fn end_before_freeing(this: *mut PyObject) -> bool {
         ffi::Py_INCREF(class.cast());
     }
     false
+}
+
+/// Whether a greenlet has begun and not ended.
+pub(crate) unsafe fn is_active(this: *mut PyObject) -> bool {
+    let object: *mut PyGreenlet = this.cast();
+    !(*object).greenlet.is_null() && behind(object).is_active()
 }
 
 /// `tp_dealloc`.
@@ -339,6 +345,8 @@ pub(crate) unsafe fn end_thread(thread: *mut Thread) {
         ffi::Py_DECREF(dropped.cast());
     }
     ffi::Py_XDECREF(record.replace_tracer(ptr::null_mut()));
+    ffi::Py_XDECREF(record.hub.replace(ptr::null_mut()));
+    ffi::Py_XDECREF(record.failed.replace(ptr::null_mut()));
     ffi::Py_DECREF(record.current.get().cast());
     ffi::Py_DECREF(record.main.cast());
     drop(record);

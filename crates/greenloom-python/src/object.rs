@@ -61,6 +61,8 @@ pub(crate) struct Greenlet {
     /// What it was called with while it runs; owned, may be null.
     pub(crate) args: Cell<*mut PyObject>,
     pub(crate) kwargs: Cell<*mut PyObject>,
+    /// The number of its wait while it is parked in its hub, else 0.
+    pub(crate) wait: Cell<u64>,
     /// What CPython knows of it while it does not run.
     pub(crate) state: State,
 }
@@ -82,6 +84,7 @@ impl Greenlet {
             run: Cell::new(ptr::null_mut()),
             args: Cell::new(ptr::null_mut()),
             kwargs: Cell::new(ptr::null_mut()),
+            wait: Cell::new(0),
             state: State::zeroed(),
         }));
         // SAFETY: a new object, which nobody else knows.

@@ -34,6 +34,7 @@ unsafe extern "C" {
         room_size: usize,
         stack_size: usize,
     );
+    pub(crate) fn gl_state_set_depth(state: *mut State, like: *mut State);
     pub(crate) fn gl_state_swap(leaving: *mut State, entering: *mut State, tstate: *mut PyThreadState);
     pub(crate) fn gl_state_context(state: *mut State) -> *mut *mut PyObject;
     pub(crate) fn gl_state_frame(state: *mut State) -> *mut PyObject;
@@ -54,6 +55,17 @@ unsafe extern "C" {
     pub(crate) fn gl_leave_tracing(tstate: *mut PyThreadState);
     pub(crate) fn gl_thread_get() -> *mut c_void;
     pub(crate) fn gl_thread_set(thread: *mut c_void);
+    pub(crate) fn gl_capture_stack(
+        tstate: *mut PyThreadState,
+        limit: c_int,
+        codes: *mut *mut PyObject,
+        places: *mut c_int,
+    ) -> c_int;
+    pub(crate) fn gl_free_nested(
+        object: *mut PyObject,
+        dealloc: unsafe extern "C" fn(*mut PyObject),
+        free: unsafe extern "C" fn(*mut PyObject),
+    );
     pub(crate) fn gl_name_of(callable: *mut PyObject) -> *const c_char;
 }
 

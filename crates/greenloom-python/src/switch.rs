@@ -15,9 +15,11 @@
 //! as that code may switch as well. Between the two nothing is allocated, called or counted down.
 
 use crate::arguments::Payload;
-use crate::globals::{ERROR, GREENLET_EXIT, RUN, new_reference};
+use crate::globals::{ERROR, GREENLET_EXIT, NO_ARGUMENTS, RUN, new_reference};
+use crate::hub::{self, park};
 use crate::object::{Greenlet, Phase, PyGreenlet, behind};
 use crate::shim;
+use crate::task;
 use crate::thread::{SavedError, Thread};
 use crate::trace;
 use greenloom::embed::{self, Body, Embedded};
@@ -230,9 +232,35 @@ unsafe fn begin(thread: &Thread, greenlet: &Greenlet) -> bool {
     }
 }
 
+/// Whether [`begin_scheduled`] can begin a greenlet.
+pub(crate) unsafe fn may_begin(thread: &Thread, target: *mut PyGreenlet) -> bool {
+    let greenlet = behind(target);
+    greenlet.phase.get() == Phase::Unstarted
+        && !greenlet.refuses.get()
+        && task::runs_itself(target.cast())
+        && !greenlet.parent.get().is_null()
+        && ptr::eq(greenlet.parent.get().cast(), thread.hub.get())
+}
+
+/// Begins a [`task`] that the hub is to start, with what it runs in the thread; as deep in calls as the hub. The caller switches to
+/// it. `false` with an exception.
+pub(crate) unsafe fn begin_scheduled(thread: &Thread, target: *mut PyGreenlet, hub: *mut PyGreenlet) -> bool {
+    let greenlet = behind(target);
+    if !begin(thread, greenlet) {
+        return false;
+    }
+    if thread.current.get() != hub {
+        shim::gl_state_set_depth(greenlet.state.as_ptr(), behind(hub).state.as_ptr());
+    }
+    thread.run.set(new_reference(task::RUN.get()));
+    thread.args.set(new_reference(NO_ARGUMENTS.get()));
+    thread.kwargs.set(ptr::null_mut());
+    true
+}
+
 /// Leaves the current greenlet for `target`, whose reference is taken over, with what is in the thread.
 #[inline(always)]
-unsafe fn leave(thread: &Thread, target: *mut PyGreenlet) -> *mut PyObject {
+pub(crate) unsafe fn leave(thread: &Thread, target: *mut PyGreenlet) -> *mut PyObject {
     let me = thread.current.replace(target);
     thread.origin.set(me);
     let (from, to) = (behind(me), behind(target));
@@ -302,7 +330,9 @@ unsafe impl Body for PythonBody {
         if !placeholder.is_null() {
             ffi::Py_DECREF(placeholder);
             let kwargs = greenlet.kwargs.get();
-            result = if kwargs.is_null() && ffi::PyTuple_GET_SIZE(args) == 0 {
+            result = if run == task::RUN.get() {
+                task::run(greenlet.object.cast())
+            } else if kwargs.is_null() && ffi::PyTuple_GET_SIZE(args) == 0 {
                 shim::PyObject_CallNoArgs(run)
             } else {
                 shim::PyObject_Call(run, args, kwargs)
@@ -344,7 +374,14 @@ unsafe fn end(thread: &Thread, greenlet: &Greenlet, mut result: *mut PyObject) -
     greenlet.drop_arguments();
     error.restore();
     greenlet.phase.set(Phase::Dead);
+    let failed = result.is_null();
     let mut parent = greenlet.parent.get();
+    if !result.is_null()
+        && let Some(heir) = next_in_place_of(thread, parent)
+    {
+        ffi::Py_DECREF(result);
+        return enter_at_the_end(thread, greenlet, heir);
+    }
     loop {
         if parent.is_null() {
             ffi::PyErr_WriteUnraisable(greenlet.object.cast());
@@ -358,19 +395,46 @@ unsafe fn end(thread: &Thread, greenlet: &Greenlet, mut result: *mut PyObject) -
             (false, true) => Payload::Exit(result),
         };
         if let Some(heir) = prepare(thread, parent, payload) {
-            let me = thread.current.replace(heir);
-            thread.origin.set(me);
-            let to = behind(heir);
-            // Once more: what ran in `prepare` may have switched away from here and back.
-            greenlet.phase.set(Phase::Dead);
-            to.phase.set(Phase::Running);
-            shim::gl_state_swap(greenlet.state.as_ptr(), to.state.as_ptr(), thread.tstate);
-            return NonNull::new_unchecked(to.coroutine.get());
+            if failed && ptr::eq(heir.cast(), thread.hub.get()) && thread.failed.get().is_null() {
+                thread.failed.set(new_reference(greenlet.object.cast()));
+            }
+            return enter_at_the_end(thread, greenlet, heir);
         }
         // It cannot be switched to: its parent gets the reason.
         result = ptr::null_mut();
         parent = behind(parent).parent.get();
     }
+}
+
+/// If `parent` is the hub, which would only go on with what is next in its queue: that, owned, with what it gets in the thread.
+unsafe fn next_in_place_of(thread: &Thread, parent: *mut PyGreenlet) -> Option<*mut PyGreenlet> {
+    if parent.is_null() || !ptr::eq(parent.cast(), thread.hub.get()) {
+        return None;
+    }
+    let inside = hub::downcast(parent.cast())?.event_loop()?;
+    let (next, starts) = park::next_ready(thread, inside)?;
+    if !starts {
+        thread.value.set(park::resumed());
+        return Some(next);
+    }
+    if begin_scheduled(thread, next, parent) {
+        return Some(next);
+    }
+    ffi::PyErr_Clear();
+    park::put_back(inside, next);
+    None
+}
+
+/// Makes `heir`, owned, the current one in place of `greenlet`, which has ended.
+unsafe fn enter_at_the_end(thread: &Thread, greenlet: &Greenlet, heir: *mut PyGreenlet) -> NonNull<Embedded> {
+    let me = thread.current.replace(heir);
+    thread.origin.set(me);
+    let to = behind(heir);
+    // Once more: what ran before may have switched away from here and back.
+    greenlet.phase.set(Phase::Dead);
+    to.phase.set(Phase::Running);
+    shim::gl_state_swap(greenlet.state.as_ptr(), to.state.as_ptr(), thread.tstate);
+    NonNull::new_unchecked(to.coroutine.get())
 }
 
 /// If the exception that is set is a GreenletExit: takes it, as the value of the greenlet that it has ended; owned.

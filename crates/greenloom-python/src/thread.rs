@@ -49,6 +49,12 @@ pub(crate) struct Thread {
     pub(crate) drops: Cell<u32>,
     /// Its greenlets were taken off the hub, which may be gone.
     detached: Cell<bool>,
+    /// The hub; owned, null if there is none.
+    pub(crate) hub: Cell<*mut PyObject>,
+    /// The greenlet whose error is on its way to the hub; owned, null mostly.
+    pub(crate) failed: Cell<*mut PyObject>,
+    /// Waits that there have been.
+    pub(crate) waits: Cell<u64>,
     /// Owned, null if there is none.
     tracer: Cell<*mut PyObject>,
     /// Greenlets of this thread whose last reference went on another; owned.
@@ -109,6 +115,9 @@ impl Thread {
             attention: AtomicU32::new(0),
             drops: Cell::new(0),
             detached: Cell::new(false),
+            hub: Cell::new(ptr::null_mut()),
+            failed: Cell::new(ptr::null_mut()),
+            waits: Cell::new(0),
             tracer: Cell::new(ptr::null_mut()),
             dropped: Mutex::new(Vec::new()),
         }));
@@ -238,6 +247,27 @@ impl SavedError {
     #[allow(deprecated, reason = "as in `take`")]
     pub(crate) unsafe fn restore(self) {
         ffi::PyErr_Restore(self.kind, self.value, self.traceback);
+    }
+
+    /// Has `hub` report it: `hub.handle_error(context, *sys.exc_info())`. What that returns.
+    #[cold]
+    #[allow(deprecated, reason = "as in `take`")]
+    pub(crate) unsafe fn report(mut self, hub: *mut PyObject, context: *mut PyObject) -> *mut PyObject {
+        ffi::PyErr_NormalizeException(&mut self.kind, &mut self.value, &mut self.traceback);
+        if !self.traceback.is_null() && !self.value.is_null() {
+            ffi::PyException_SetTraceback(self.value, self.traceback);
+        }
+        let or_none = |object: *mut PyObject| if object.is_null() { ffi::Py_None() } else { object };
+        let (kind, value, traceback) = (or_none(self.kind), or_none(self.value), or_none(self.traceback));
+        let name = ffi::PyUnicode_FromString(c"handle_error".as_ptr());
+        let mut result = ptr::null_mut();
+        if !name.is_null() {
+            let end = ptr::null_mut::<PyObject>();
+            result = ffi::PyObject_CallMethodObjArgs(hub, name, context, kind, value, traceback, end);
+            ffi::Py_DECREF(name);
+        }
+        self.give_up();
+        result
     }
 
     /// Lets go of it.

@@ -5,28 +5,29 @@
 //! where the GIL is released; the watchers of descriptors that are ready. Watchers and their callbacks are in
 //! [`watcher`], the classes that Python sees in [`object`].
 
-mod object;
+pub(crate) mod object;
 mod poller;
 mod reference;
 mod run;
 mod signals;
-mod timers;
-mod watcher;
+pub(crate) mod timers;
+pub(crate) mod watcher;
 
+use crate::hub::links::Notify;
 use crate::object::Table;
 use poller::{Poller, Ready};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use reference::Ref;
 use std::cell::UnsafeCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use timers::Timers;
+use timers::{Due, Timers};
 
-use object::Loop;
+pub(crate) use object::Loop;
+pub(crate) use reference::Ref;
 
 static RUN: Table<ffi::PyMethodDef> = Table::new(run::RUN_METHOD);
 
@@ -65,15 +66,42 @@ pub(crate) enum Moment {
 
 const MOMENTS: usize = 4;
 
+/// Something that the loop has to do in a turn.
+pub(crate) enum Entry {
+    /// To call a `callback` object.
+    Call(Ref),
+    /// To resume a greenlet, if this wait of it is not over.
+    Resume(Ref, u64),
+    /// To start a task that has not begun, if it is still to be started.
+    Start(Ref),
+    /// To tell those who wait for an object.
+    Notify(&'static Notify, Ref),
+}
+
+impl Entry {
+    /// What it holds.
+    pub(crate) fn object(&self) -> &Ref {
+        match self {
+            Entry::Call(object)
+            | Entry::Resume(object, _)
+            | Entry::Start(object)
+            | Entry::Notify(_, object) => object,
+        }
+    }
+}
+
 /// What only the loop's thread touches, with the GIL held, and never across a call into Python.
 pub(crate) struct State {
-    pub(crate) callbacks: VecDeque<Ref>,
+    /// What is to be done in this turn.
+    pub(crate) callbacks: VecDeque<Entry>,
+    /// How many greenlets may be switched to past the hub, which waits in this queue for one that it has switched to.
+    pub(crate) direct: u32,
     pub(crate) timers: Timers,
     pub(crate) poller: Poller,
     /// Watchers of each descriptor that are started.
     pub(crate) watchers: HashMap<RawFd, Vec<Ref>>,
-    /// Watchers that are to be called in this turn.
-    pub(crate) pending: VecDeque<Ref>,
+    /// What has come, or is due, and is to be called in this turn.
+    pub(crate) pending: VecDeque<Due>,
     pub(crate) hooks: [Vec<Ref>; MOMENTS],
     pub(crate) signals: HashMap<usize, Vec<Ref>>,
     pub(crate) ready: Vec<Ready>,
@@ -93,7 +121,7 @@ pub(crate) struct Shared {
     pub(crate) wake: OwnedFd,
     /// The loop is about to sleep or sleeps, so it has to be woken.
     pub(crate) sleeps: AtomicBool,
-    pub(crate) callbacks: Mutex<VecDeque<Ref>>,
+    pub(crate) callbacks: Mutex<VecDeque<Entry>>,
     pub(crate) asyncs: Mutex<Vec<Ref>>,
     pub(crate) some: AtomicBool,
 }
@@ -126,7 +154,7 @@ impl Shared {
         unsafe { libc::read(self.wake.as_raw_fd(), (&raw mut count).cast(), size_of::<u64>()) };
     }
 
-    pub(crate) fn take(&self) -> (VecDeque<Ref>, Vec<Ref>) {
+    pub(crate) fn take(&self) -> (VecDeque<Entry>, Vec<Ref>) {
         if !self.some.swap(false, Ordering::SeqCst) {
             return Default::default();
         }
@@ -172,6 +200,7 @@ impl StateCell {
     pub(crate) fn new() -> io::Result<StateCell> {
         Ok(StateCell(UnsafeCell::new(State {
             callbacks: VecDeque::new(),
+            direct: 0,
             timers: Timers::default(),
             poller: Poller::new()?,
             watchers: HashMap::new(),

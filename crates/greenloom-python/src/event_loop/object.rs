@@ -1,8 +1,9 @@
 //! The classes `loop` and `callback`.
 
 use super::reference::Ref;
+use super::timers::Due;
 use super::watcher::{Async, Hook, Io, Signal, Timer, Watcher};
-use super::{Moment, Shared, StateCell, clock, poller, signals, to_ns};
+use super::{Entry, Moment, Shared, StateCell, clock, poller, signals, to_ns};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -141,6 +142,43 @@ pub(crate) struct Loop {
 }
 
 impl Loop {
+    /// `object` as a loop, which lives as long as the object; null if it is none.
+    pub(crate) unsafe fn from_object(object: *mut pyo3::ffi::PyObject) -> *const Loop {
+        let bound = Borrowed::from_ptr(Python::assume_attached(), object);
+        match bound.cast::<Loop>() {
+            Ok(found) => found.get(),
+            Err(_) => std::ptr::null(),
+        }
+    }
+
+    /// Has it done in this turn, or in the next if this one lasts too long.
+    #[inline]
+    pub(crate) fn enqueue(&self, entry: Entry) {
+        if self.is_destroyed() {
+            return;
+        }
+        self.state.with(|state| state.callbacks.push_back(entry));
+        // In case this is another thread after all; it costs a look at a flag.
+        if self.shared.sleeps.load(Ordering::Relaxed) {
+            self.shared.notify();
+        }
+    }
+
+    /// Has it done by its own thread; to be called in any other.
+    pub(crate) fn enqueue_from_afar(&self, entry: Entry) {
+        if self.is_destroyed() {
+            return;
+        }
+        self.shared.callbacks.lock().unwrap_or_else(PoisonError::into_inner).push_back(entry);
+        self.shared.notify();
+    }
+
+    /// Whether it waits for other threads although nothing else could call back; each `true` wants a `false`.
+    pub(crate) fn hold_open(&self, held: bool) {
+        self.state
+            .with(|state| state.refs = if held { state.refs + 1 } else { state.refs.saturating_sub(1) });
+    }
+
     pub(crate) fn is_destroyed(&self) -> bool {
         self.destroyed.load(Ordering::Relaxed)
     }
@@ -156,11 +194,11 @@ impl Loop {
     /// Empties the loop of all that it holds.
     fn empty(&self) {
         let mut gone: Vec<Ref> = Vec::new();
+        let queue = self.state.with(|state| std::mem::take(&mut state.callbacks));
+        let (timers, pending) =
+            self.state.with(|state| (state.timers.take_all(), std::mem::take(&mut state.pending)));
         self.state.with(|state| {
-            gone.extend(state.callbacks.drain(..));
-            gone.extend(state.timers.take_all());
             gone.extend(state.watchers.drain().flat_map(|(_, watchers)| watchers));
-            gone.extend(state.pending.drain(..));
             gone.extend(state.hooks.iter_mut().flat_map(|hooks| hooks.drain(..)));
             for (signal, watchers) in state.signals.drain() {
                 for _ in &watchers {
@@ -172,7 +210,7 @@ impl Loop {
             state.active = 0;
         });
         let (callbacks, asyncs) = self.shared.take();
-        drop((gone, callbacks, asyncs));
+        drop((queue, timers, pending, gone, callbacks, asyncs));
     }
 }
 
@@ -243,11 +281,7 @@ impl Loop {
         self.check()?;
         let callback = Callback::make(py, args)?;
         let entry = Ref::new(callback.bind(py));
-        self.state.with(|state| state.callbacks.push_back(entry));
-        // In case this is another thread after all; it costs a look at a flag.
-        if self.shared.sleeps.load(Ordering::Relaxed) {
-            self.shared.notify();
-        }
+        self.enqueue(Entry::Call(entry));
         Ok(callback)
     }
 
@@ -261,7 +295,7 @@ impl Loop {
         self.check()?;
         let callback = Callback::make(py, args)?;
         let entry = Ref::new(callback.bind(py));
-        self.shared.callbacks.lock().unwrap_or_else(PoisonError::into_inner).push_back(entry);
+        self.shared.callbacks.lock().unwrap_or_else(PoisonError::into_inner).push_back(Entry::Call(entry));
         self.shared.notify();
         Ok(callback)
     }
@@ -471,7 +505,8 @@ impl Loop {
 
     #[getter(_callbacks)]
     fn get_callbacks<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
-        let callbacks: Vec<Ref> = self.state.with(|state| state.callbacks.iter().map(Ref::share).collect());
+        let callbacks: Vec<Ref> =
+            self.state.with(|state| state.callbacks.iter().map(|entry| entry.object().share()).collect());
         callbacks.iter().map(|callback| callback.bind(py)).collect()
     }
 
@@ -483,7 +518,7 @@ impl Loop {
             let Some(watchers) = state.watchers.get(&fd) else { return false };
             for held in watchers {
                 if Watcher::of(py, held).get().mark(poller::READ | poller::WRITE) {
-                    state.pending.push_back(held.share());
+                    state.pending.push_back(Due::Watcher(held.share()));
                 }
             }
             true
@@ -516,7 +551,8 @@ impl Loop {
         self.state.with(|state| {
             let watchers = state.watchers.values().flatten();
             let hooks = state.hooks.iter().flatten().chain(state.signals.values().flatten());
-            let rest = state.callbacks.iter().chain(&state.pending).chain(state.timers.refs());
+            let callbacks = state.callbacks.iter().map(Entry::object);
+            let rest = callbacks.chain(state.pending.iter().chain(state.timers.iter()).map(Due::object));
             watchers.chain(hooks).chain(rest).try_for_each(|held| visit.call(held.as_py()))
         })
     }

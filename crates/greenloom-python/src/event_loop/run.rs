@@ -7,9 +7,15 @@
 use super::object::{Callback, Loop};
 use super::poller::Ready;
 use super::reference::Ref;
-use super::watcher::Watcher;
-use super::{Moment, clock, signals};
+use super::timers::Due;
+use super::watcher::{Watcher, What};
+use super::{Entry, Moment, clock, signals};
+use crate::errors::Caught;
 use crate::globals::NO_ARGUMENTS;
+use crate::hub::park;
+use crate::primitives::timeout;
+use crate::task;
+use crate::thread::Thread;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::collections::VecDeque;
@@ -19,6 +25,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Callbacks between two looks at the clock.
 const LOOK: u32 = 64;
+/// To sleep for so long, in ns, costs more than to wait: the kernel may well come back later.
+const SHORT: u64 = 10_000;
 /// Callbacks are called for so long before the poller gets its turn, in ns.
 const TURN_NS: u64 = 5_000_000;
 
@@ -195,11 +203,58 @@ unsafe fn call_callbacks(this: &Bound<'_, Loop>) -> bool {
             return false;
         }
         let Some(entry) = inside.state.with(|state| state.callbacks.pop_front()) else { return false };
-        call_callback(this, entry);
-        called += 1;
-        if called.is_multiple_of(LOOK) && clock().saturating_sub(began) > TURN_NS {
+        called += 1 + perform(this, entry);
+        if called < LOOK {
+            continue;
+        }
+        called = 0;
+        if clock().saturating_sub(began) > TURN_NS {
             return inside.state.with(|state| !state.callbacks.is_empty());
         }
+    }
+}
+
+/// Does what is next in the queue. Returns how much was done besides, by greenlets that went past the hub.
+unsafe fn perform(this: &Bound<'_, Loop>, entry: Entry) -> u32 {
+    match entry {
+        Entry::Call(callback) => {
+            call_callback(this, callback);
+            0
+        }
+        Entry::Resume(greenlet, wait) => directly(this, || park::resume(greenlet, wait)),
+        Entry::Start(greenlet) => directly(this, || task::start_scheduled(greenlet)),
+        Entry::Notify(notify, object) => {
+            if let Some((greenlet, wait)) = (notify.sole)(object.as_ptr()) {
+                drop(object);
+                return directly(this, || park::resume(greenlet, wait));
+            }
+            let result = (notify.all)(object.as_ptr());
+            finish(this, result, object.as_ptr());
+            0
+        }
+    }
+}
+
+/// Switches to a greenlet. As long as this waits, those that go back to the hub may go on to the next in the queue instead.
+unsafe fn directly(this: &Bound<'_, Loop>, enter: impl FnOnce() -> *mut ffi::PyObject) -> u32 {
+    let inside = this.get();
+    let most = if inside.state.with(|state| state.depth) == 1 { LOOK } else { 0 };
+    inside.state.with(|state| state.direct = most);
+    let result = enter();
+    let left = inside.state.with(|state| std::mem::take(&mut state.direct));
+    finish(this, result, this.as_ptr());
+    most.saturating_sub(left)
+}
+
+/// Lets go of a result, or reports the error if it is null: as that of the greenlet that it has ended, if one has, and else of
+/// `context`.
+unsafe fn finish(this: &Bound<'_, Loop>, result: *mut ffi::PyObject, context: *mut ffi::PyObject) {
+    if result.is_null() {
+        let failed = Thread::known().map_or(ptr::null_mut(), |thread| thread.failed.replace(ptr::null_mut()));
+        handle_error(this, if failed.is_null() { context } else { failed });
+        ffi::Py_XDECREF(failed);
+    } else {
+        ffi::Py_DECREF(result);
     }
 }
 
@@ -207,43 +262,53 @@ unsafe fn call_callback(this: &Bound<'_, Loop>, entry: Ref) {
     let callback: &Bound<'_, Callback> = &*ptr::from_ref(&entry).cast();
     if let Some((function, args)) = callback.get().take() {
         let result = ffi::PyObject_Call(function.as_ptr(), args.as_ptr(), ptr::null_mut());
-        if result.is_null() {
-            handle_error(this, entry.as_ptr());
-        } else {
-            ffi::Py_DECREF(result);
-        }
+        finish(this, result, entry.as_ptr());
     }
 }
 
-/// Calls the watchers whose events have come.
+/// Calls the watchers whose events have come, and ends the waits whose time is over.
 unsafe fn call_pending(this: &Bound<'_, Loop>) {
     // Those that become pending meanwhile have their turn later.
     let mut left = this.get().state.with(|state| state.pending.len());
     while left > 0 && !has_failed(this) {
         left -= 1;
-        let Some(held) = this.get().state.with(|state| state.pending.pop_front()) else { return };
-        call_watcher(this, &held);
+        let Some(due) = this.get().state.with(|state| state.pending.pop_front()) else { return };
+        match due {
+            Due::Watcher(held) => call_watcher(this, &held),
+            Due::Wait { greenlet, wait, .. } => {
+                let result = park::expire(greenlet, wait);
+                finish(this, result, this.as_ptr());
+            }
+            Due::Timeout { timeout, start, .. } => {
+                let result = timeout::fire(timeout.as_ptr(), start);
+                finish(this, result, timeout.as_ptr());
+            }
+        }
     }
 }
 
 unsafe fn call_watcher(this: &Bound<'_, Loop>, held: &Ref) {
     let watcher = Watcher::of(this.py(), held);
-    let Some((function, args, events)) = watcher.get().take_pending() else {
+    let Some((what, events)) = watcher.get().take_pending() else {
         watcher.get().settle();
         return;
     };
-    let mut args = args.unwrap_or_else(|| Ref::from_borrowed(NO_ARGUMENTS.get()));
-    if let Some(events) = events {
-        match with_events(&args, events) {
-            Some(longer) => args = longer,
-            None => return handle_error(this, held.as_ptr()),
+    match what {
+        What::Resume(greenlet, wait) => {
+            let result = park::resume(greenlet, wait);
+            finish(this, result, held.as_ptr());
         }
-    }
-    let result = ffi::PyObject_Call(function.as_ptr(), args.as_ptr(), ptr::null_mut());
-    if result.is_null() {
-        handle_error(this, held.as_ptr());
-    } else {
-        ffi::Py_DECREF(result);
+        What::Call(function, args) => {
+            let mut args = args.unwrap_or_else(|| Ref::from_borrowed(NO_ARGUMENTS.get()));
+            if let Some(events) = events {
+                match with_events(&args, events) {
+                    Some(longer) => args = longer,
+                    None => return handle_error(this, held.as_ptr()),
+                }
+            }
+            let result = ffi::PyObject_Call(function.as_ptr(), args.as_ptr(), ptr::null_mut());
+            finish(this, result, held.as_ptr());
+        }
     }
     watcher.get().settle();
 }
@@ -265,38 +330,16 @@ unsafe fn with_events(args: &Ref, events: u32) -> Option<Ref> {
 }
 
 /// Gives the exception that is set to the loop's error handler.
-#[allow(deprecated, reason = "the functions that replace these are not in 3.10 and 3.11")]
 unsafe fn handle_error(this: &Bound<'_, Loop>, context: *mut ffi::PyObject) {
-    let (mut kind, mut value, mut traceback) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-    ffi::PyErr_Fetch(&mut kind, &mut value, &mut traceback);
-    ffi::PyErr_NormalizeException(&mut kind, &mut value, &mut traceback);
-    let or_none = |object: *mut ffi::PyObject| if object.is_null() { ffi::Py_None() } else { object };
-    if !traceback.is_null() && !value.is_null() {
-        ffi::PyException_SetTraceback(value, traceback);
+    let caught = Caught::take();
+    if caught.give_to(this.as_ptr(), context) {
+        return;
     }
-    let method = ffi::PyObject_GetAttrString(this.as_ptr(), c"handle_error".as_ptr());
-    let mut result = ptr::null_mut();
-    if !method.is_null() {
-        result = ffi::PyObject_CallFunctionObjArgs(
-            method,
-            context,
-            or_none(kind),
-            or_none(value),
-            or_none(traceback),
-            ptr::null_mut::<ffi::PyObject>(),
-        );
-        ffi::Py_DECREF(method);
-    }
-    if !result.is_null() {
-        ffi::Py_DECREF(result);
-    } else if ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) != 0 {
+    if ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) != 0 {
         ffi::PyErr_WriteUnraisable(this.as_ptr());
     } else {
         end_with_error(this);
     }
-    ffi::Py_XDECREF(kind);
-    ffi::Py_XDECREF(value);
-    ffi::Py_XDECREF(traceback);
 }
 
 /// Has `run` raise the exception that is set, and call nothing more: the hub is being destroyed, or the process ends.
@@ -332,8 +375,14 @@ unsafe fn poll(this: &Bound<'_, Loop>, timeout: Option<u64>) {
     });
     let mut timeout = if refused { Some(0) } else { timeout };
     let mut count;
-    if timeout == Some(0) {
-        count = epoll_wait(epoll, buffer, room, timeout);
+    if let Some(short) = timeout.filter(|ns| *ns <= SHORT) {
+        count = epoll_wait(epoll, buffer, room, Some(0));
+        if short > 0 && count <= 0 {
+            let began = clock();
+            while clock().saturating_sub(began) < short {
+                std::hint::spin_loop();
+            }
+        }
     } else {
         shared.sleeps.store(true, Ordering::SeqCst);
         if shared.some.load(Ordering::SeqCst) {
@@ -364,7 +413,7 @@ unsafe fn poll(this: &Bound<'_, Loop>, timeout: Option<u64>) {
 /// Takes what other threads have handed in.
 unsafe fn take_shared(this: &Bound<'_, Loop>) {
     let inside = this.get();
-    let (mut callbacks, asyncs): (VecDeque<Ref>, Vec<Ref>) = inside.shared.take();
+    let (mut callbacks, asyncs): (VecDeque<Entry>, Vec<Ref>) = inside.shared.take();
     if callbacks.is_empty() && asyncs.is_empty() {
         return;
     }
@@ -372,24 +421,32 @@ unsafe fn take_shared(this: &Bound<'_, Loop>) {
     for held in asyncs {
         let watcher = Watcher::of(this.py(), &held);
         if watcher.get().is_started() && watcher.get().mark(0) {
-            inside.state.with(|state| state.pending.push_back(held));
+            inside.state.with(|state| state.pending.push_back(Due::Watcher(held)));
         }
     }
 }
 
+/// Puts those whose time has come among the pending.
 unsafe fn mark_timers(this: &Bound<'_, Loop>) {
-    loop {
-        let due = this.get().state.with(|state| {
-            let now = state.now;
-            state.timers.pop_due(now)
-        });
-        let Some((held, start)) = due else { return };
-        let watcher = Watcher::of(this.py(), &held);
-        let fired = this.get().state.with(|state| Watcher::fire_timer(&watcher, start, state));
-        if fired && watcher.get().mark(0) {
-            this.get().state.with(|state| state.pending.push_back(held));
+    this.get().state.with(|state| {
+        while let Some(due) = state.timers.pop_due(state.now) {
+            match &due {
+                Due::Watcher(held) => {
+                    let watcher = Watcher::of(this.py(), held);
+                    Watcher::timer_is_due(&watcher, state);
+                    if !watcher.get().mark(0) {
+                        continue;
+                    }
+                }
+                Due::Timeout { timeout, .. } => {
+                    timeout::mark(timeout.as_ptr());
+                    state.timer_is_over(&due);
+                }
+                Due::Wait { .. } => state.timer_is_over(&due),
+            }
+            state.pending.push_back(due);
         }
-    }
+    });
 }
 
 unsafe fn mark_ready(this: &Bound<'_, Loop>) {
@@ -404,7 +461,7 @@ unsafe fn mark_ready(this: &Bound<'_, Loop>) {
                     && events & event.events != 0
                     && watcher.get().mark(events & event.events)
                 {
-                    state.pending.push_back(held.share());
+                    state.pending.push_back(Due::Watcher(held.share()));
                 }
             }
         }
@@ -419,7 +476,7 @@ unsafe fn mark_signals(this: &Bound<'_, Loop>) {
             if signals::came(*signal) {
                 for held in watchers {
                     if Watcher::of(py, held).get().mark(0) {
-                        state.pending.push_back(held.share());
+                        state.pending.push_back(Due::Watcher(held.share()));
                     }
                 }
             }
@@ -432,7 +489,7 @@ unsafe fn mark_hooks(this: &Bound<'_, Loop>, moment: Moment) {
     this.get().state.with(|state| {
         for held in &state.hooks[moment as usize] {
             if Watcher::of(py, held).get().mark(0) {
-                state.pending.push_back(held.share());
+                state.pending.push_back(Due::Watcher(held.share()));
             }
         }
     });

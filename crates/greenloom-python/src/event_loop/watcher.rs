@@ -6,6 +6,7 @@
 use super::object::{Events, GilCell, Loop, deadline, split};
 use super::poller::{READ, WRITE};
 use super::reference::Ref;
+use super::timers::{Due, Ticket};
 use super::{Moment, State, clock, signals};
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -34,10 +35,26 @@ pub(crate) struct Watcher {
     inner: GilCell<Inner>,
 }
 
+/// What is to be done when the event comes.
+pub(crate) enum What {
+    /// To call this, with these.
+    Call(Ref, Option<Ref>),
+    /// To end this wait of a greenlet.
+    Resume(Ref, u64),
+}
+
+impl What {
+    fn share(&self) -> What {
+        match self {
+            What::Call(function, args) => What::Call(function.share(), args.as_ref().map(Ref::share)),
+            What::Resume(greenlet, wait) => What::Resume(greenlet.share(), *wait),
+        }
+    }
+}
+
 struct Inner {
     kind: Kind,
-    /// What to call and with what.
-    what: Option<(Ref, Option<Ref>)>,
+    what: Option<What>,
     active: bool,
     pending: bool,
     /// The loop does not return while it is active.
@@ -47,8 +64,8 @@ struct Inner {
     pass_events: bool,
     priority: i32,
     events: u32,
-    /// Times that it was started: tells a timer's entries apart.
-    starts: u64,
+    /// Of a timer that is started.
+    ticket: Ticket,
 }
 
 impl Watcher {
@@ -68,7 +85,7 @@ impl Watcher {
                 pass_events: false,
                 priority: priority.unwrap_or(0),
                 events: 0,
-                starts: 0,
+                ticket: Ticket::default(),
             }),
         }
     }
@@ -96,11 +113,6 @@ impl Watcher {
         self.inner.with(|inner| inner.active)
     }
 
-    /// Whether it was started for the `start`th time and not stopped since.
-    pub(crate) fn is_live(&self, start: u64) -> bool {
-        self.inner.with(|inner| inner.active && inner.starts == start)
-    }
-
     /// Its event came: it is to be called. `false`: it is already.
     pub(crate) fn mark(&self, events: u32) -> bool {
         self.inner.with(|inner| {
@@ -109,16 +121,15 @@ impl Watcher {
         })
     }
 
-    /// Takes what is to be called now, if it was not stopped after it was marked.
-    pub(crate) fn take_pending(&self) -> Option<(Ref, Option<Ref>, Option<u32>)> {
+    /// Takes what is to be done now, if it was not stopped after it was marked, and the events if they are to be passed.
+    pub(crate) fn take_pending(&self) -> Option<(What, Option<u32>)> {
         self.inner.with(|inner| {
             let events = std::mem::take(&mut inner.events);
             if !std::mem::replace(&mut inner.pending, false) {
                 return None;
             }
-            let (function, args) = inner.what.as_ref()?;
-            let args = args.as_ref().map(Ref::share);
-            Some((function.share(), args, inner.pass_events.then_some(events)))
+            let what = inner.what.as_ref()?.share();
+            Some((what, inner.pass_events.then_some(events)))
         })
     }
 
@@ -133,7 +144,11 @@ impl Watcher {
         let wants_events = args.get_item(1).is_ok_and(|first| first.is_instance_of::<Events>());
         let (function, rest) = split(args)?;
         let rest = if wants_events { Ref::new(&args.get_slice(2, args.len())) } else { rest };
-        let (what, pass_events) = ((function, Some(rest)), pass_events || wants_events);
+        Watcher::start_with(slf, What::Call(function, Some(rest)), pass_events || wants_events)
+    }
+
+    /// Starts it, so that it does this, or has it do this instead if it is started.
+    pub(crate) fn start_with(slf: &Bound<'_, Self>, what: What, pass_events: bool) -> PyResult<()> {
         let this = slf.get();
         let owner = this.owner();
         if owner.is_destroyed() {
@@ -157,12 +172,10 @@ impl Watcher {
         if let Kind::Signal(signal) = kind {
             signals::watch(signal, owner.shared.wake.as_raw_fd())?;
         }
-        let start = self.inner.with(|inner| {
+        let referenced = self.inner.with(|inner| {
             inner.active = true;
-            inner.starts += 1;
-            inner.starts
+            inner.referenced
         });
-        let referenced = self.inner.with(|inner| inner.referenced);
         let held = Ref::new(slf);
         owner.state.with(|state| {
             state.active += 1;
@@ -172,13 +185,18 @@ impl Watcher {
                     state.watchers.entry(fd).or_default().push(held);
                     state.poller.wish(fd, events, 1);
                 }
-                Kind::Timer { after, .. } => state.timers.push(deadline(clock(), after), start, held),
+                Kind::Timer { after, .. } => self.set_timer(state, deadline(clock(), after), held),
                 Kind::Async => std::mem::forget(held),
                 Kind::Signal(signal) => state.signals.entry(signal).or_default().push(held),
                 Kind::Hook(moment) => state.hooks[moment as usize].push(held),
             }
         });
         Ok(())
+    }
+
+    fn set_timer(&self, state: &mut State, deadline: u64, held: Ref) {
+        let ticket = state.timers.start(deadline, Due::Watcher(held));
+        self.inner.with(|inner| inner.ticket = ticket);
     }
 
     /// It is started no longer. What it calls stays.
@@ -192,27 +210,25 @@ impl Watcher {
             return;
         }
         let referenced = self.inner.with(|inner| inner.referenced);
-        let (kind, py) = (self.kind(), slf.py());
-        let gone: Vec<Ref> = owner.state.with(|state| {
+        let (kind, ticket) = self.inner.with(|inner| (inner.kind, inner.ticket));
+        let gone: Option<Ref> = owner.state.with(|state| {
             state.active = state.active.saturating_sub(1);
             state.refs = state.refs.saturating_sub(usize::from(referenced));
             match kind {
                 Kind::Io { fd, events } => {
                     state.poller.wish(fd, events, -1);
-                    let Some(list) = state.watchers.get_mut(&fd) else { return Vec::new() };
+                    let list = state.watchers.get_mut(&fd)?;
                     let gone = remove(list, slf);
                     if list.is_empty() {
                         state.watchers.remove(&fd);
                     }
                     gone
                 }
-                Kind::Timer { .. } => {
-                    state.timers.stopped(|timer, start| Watcher::of(py, timer).get().is_live(start))
-                }
+                Kind::Timer { .. } => state.timers.stop(ticket).map(Due::into_object),
                 // SAFETY: the reference that `activate` has kept.
-                Kind::Async => vec![unsafe { Ref::from_owned(slf.as_ptr()) }],
+                Kind::Async => Some(unsafe { Ref::from_owned(slf.as_ptr()) }),
                 Kind::Signal(signal) => {
-                    let Some(list) = state.signals.get_mut(&signal) else { return Vec::new() };
+                    let list = state.signals.get_mut(&signal)?;
                     let gone = remove(list, slf);
                     if list.is_empty() {
                         state.signals.remove(&signal);
@@ -228,18 +244,13 @@ impl Watcher {
         drop(gone);
     }
 
-    /// A timer is due: whether it is to be called. One that does not repeat is over.
-    pub(crate) fn fire_timer(slf: &Bound<'_, Self>, start: u64, state: &mut State) -> bool {
+    /// A timer is due. One that does not repeat is over.
+    pub(crate) fn timer_is_due(slf: &Bound<'_, Self>, state: &mut State) {
         let this = slf.get();
-        if !this.is_live(start) {
-            state.timers.was_stale();
-            return false;
-        }
         if let Kind::Timer { repeat, .. } = this.kind()
             && repeat > 0.0
         {
-            state.timers.push(deadline(state.now, repeat), start, Ref::new(slf));
-            return true;
+            return this.set_timer(state, deadline(state.now, repeat), Ref::new(slf));
         }
         let referenced = this.inner.with(|inner| {
             inner.active = false;
@@ -247,16 +258,13 @@ impl Watcher {
         });
         state.active = state.active.saturating_sub(1);
         state.refs = state.refs.saturating_sub(usize::from(referenced));
-        true
     }
 }
 
 /// Takes the entry of `watcher` out of a list.
-fn remove(list: &mut Vec<Ref>, watcher: &Bound<'_, Watcher>) -> Vec<Ref> {
-    match list.iter().position(|held| held.as_ptr() == watcher.as_ptr()) {
-        Some(index) => vec![list.remove(index)],
-        None => Vec::new(),
-    }
+fn remove(list: &mut Vec<Ref>, watcher: &Bound<'_, Watcher>) -> Option<Ref> {
+    let index = list.iter().position(|held| held.as_ptr() == watcher.as_ptr())?;
+    Some(list.remove(index))
 }
 
 #[pymethods]
@@ -285,7 +293,7 @@ impl Watcher {
         Watcher::start(slf, args, pass_events)
     }
 
-    fn stop(slf: &Bound<'_, Self>) {
+    pub(crate) fn stop(slf: &Bound<'_, Self>) {
         let this = slf.get();
         this.deactivate(slf);
         let what = this.inner.with(|inner| {
@@ -323,10 +331,10 @@ impl Watcher {
     fn feed(slf: &Bound<'_, Self>, events: u32, args: &Bound<'_, PyTuple>) -> PyResult<()> {
         let (function, args) = split(args)?;
         let this = slf.get();
-        let old = this.inner.with(|inner| inner.what.replace((function, Some(args))));
+        let old = this.inner.with(|inner| inner.what.replace(What::Call(function, Some(args))));
         if this.mark(events) {
             let held = Ref::new(slf);
-            this.owner().state.with(|state| state.pending.push_back(held));
+            this.owner().state.with(|state| state.pending.push_back(Due::Watcher(held)));
         }
         drop(old);
         Ok(())
@@ -348,8 +356,12 @@ impl Watcher {
     }
 
     #[getter]
-    fn callback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.inner.with(|inner| inner.what.as_ref().map(|what| what.0.bind(py)))
+    fn callback<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.inner.with(|inner| inner.what.as_ref().map(What::share)) {
+            None => Ok(None),
+            Some(What::Call(function, _)) => Ok(Some(function.bind(py))),
+            Some(What::Resume(greenlet, _)) => greenlet.bind(py).getattr("switch").map(Some),
+        }
     }
 
     #[setter]
@@ -363,14 +375,20 @@ impl Watcher {
         }
         let args = Ref::new(&PyTuple::empty(callback.py()));
         let function = Ref::new(callback);
-        let old = self.inner.with(|inner| match inner.what.take() {
-            Some((old, args)) => {
-                inner.what = Some((function, args));
-                Some(old)
-            }
-            None => {
-                inner.what = Some((function, Some(args)));
-                None
+        let old = self.inner.with(|inner| {
+            let old = inner.what.take();
+            match old {
+                Some(What::Call(old, args)) => {
+                    inner.what = Some(What::Call(function, args));
+                    Some(old)
+                }
+                None | Some(What::Resume(..)) => {
+                    inner.what = Some(What::Call(function, Some(args)));
+                    match old {
+                        Some(What::Resume(greenlet, _)) => Some(greenlet),
+                        _ => None,
+                    }
+                }
             }
         });
         drop(old);
@@ -378,8 +396,13 @@ impl Watcher {
     }
 
     #[getter]
-    fn args<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.inner.with(|inner| inner.what.as_ref()?.1.as_ref().map(|args| args.bind(py)))
+    fn args<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        match slf.get().inner.with(|inner| inner.what.as_ref().map(What::share)) {
+            None | Some(What::Call(_, None)) => Ok(None),
+            Some(What::Call(_, Some(args))) => Ok(Some(args.bind(py))),
+            Some(What::Resume(..)) => PyTuple::new(py, [slf]).map(|args| Some(args.into_any())),
+        }
     }
 
     #[setter]
@@ -391,8 +414,8 @@ impl Watcher {
         }
         let args = args.map(Ref::new);
         let old = self.inner.with(|inner| match &mut inner.what {
-            Some(what) => std::mem::replace(&mut what.1, args),
-            None => args,
+            Some(What::Call(_, old)) => std::mem::replace(old, args),
+            Some(What::Resume(..)) | None => args,
         });
         drop(old);
         Ok(())
@@ -442,10 +465,12 @@ impl Watcher {
         if this.pending() {
             text += " pending";
         }
-        if let Some(callback) = this.callback(py) {
+        if let Some(callback) = this.callback(py)? {
             text += &format!(" callback={}", callback.repr()?);
         }
-        if let Some(args) = this.args(py) {
+        // A greenlet's wait has the watcher itself for an argument.
+        let is_wait = this.inner.with(|inner| matches!(inner.what, Some(What::Resume(..))));
+        if let Some(args) = Watcher::args(slf)?.filter(|_| !is_wait) {
             text += &format!(" args={}", args.repr()?);
         }
         Ok(text + ">")
@@ -454,10 +479,11 @@ impl Watcher {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(self.owner.as_py())?;
         self.inner.with(|inner| match &inner.what {
-            Some((function, args)) => {
+            Some(What::Call(function, args)) => {
                 visit.call(function.as_py())?;
                 args.as_ref().map_or(Ok(()), |args| visit.call(args.as_py()))
             }
+            Some(What::Resume(greenlet, _)) => visit.call(greenlet.as_py()),
             None => Ok(()),
         })
     }
