@@ -8,8 +8,8 @@ from gc import get_objects
 from types import FrameType
 from typing import Any
 
-from greenloom._greenloom import AbstractLinkable, Semaphore
 from greenloom._greenlet_primitives import get_reachable_greenlets
+from greenloom._greenloom import AbstractLinkable, Semaphore
 
 _PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120  (pathlib is not worth its import here)
 

@@ -2,12 +2,13 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`linkable`] | what they share: who waits, and how those are told |
+//! | [`linkable`], [`linkable_type`] | what they share: who waits, and how those are told |
 //! | [`linked_wait`] | one wait, in whatever thread, with or without a limit |
 //! | [`event`], [`result`], [`semaphore`], [`lock`], [`rlock`] | the types |
 
 mod event;
 mod linkable;
+mod linkable_type;
 mod linked_wait;
 mod lock;
 mod methods;
@@ -19,7 +20,7 @@ use pyo3::ffi::PyObject;
 
 /// Readies the types and adds them to the module.
 pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
-    linkable::add_to(module)
+    linkable_type::add_to(module)
         && event::add_to(module)
         && result::add_to(module)
         && semaphore::add_to(module)
