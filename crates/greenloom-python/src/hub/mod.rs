@@ -49,10 +49,11 @@ impl HubBase {
     /// Whether its loop is gone, or it has ended: nobody can wait in it any more.
     #[inline(always)]
     pub(crate) fn is_over(&self) -> bool {
-        let looped = !self.native.get().is_null()
-            || !self.event_loop.is_empty() && self.event_loop.get() != unsafe { ffi::Py_None() };
         // SAFETY: the hub lives, and a greenlet's insides live as long as it.
-        !looped || unsafe { object::behind(self.as_ptr().cast()).phase.get() } == object::Phase::Dead
+        let (no_loop, phase) = unsafe { (ffi::Py_None(), object::behind(self.as_ptr().cast()).phase.get()) };
+        let is_looped =
+            !self.native.get().is_null() || !self.event_loop.is_empty() && self.event_loop.get() != no_loop;
+        !is_looped || phase == object::Phase::Dead
     }
 
     pub(crate) fn as_ptr(&self) -> *mut PyObject {
