@@ -10,6 +10,7 @@
 //! | [`life`] | creation, garbage collection, and the end of greenlets, threads and the interpreter |
 //! | [`functions`], [`c_api`] | the module's functions, and those for compiled clients |
 //! | [`event_loop`] | the loop that a hub of Python runs |
+//! | [`socket`] | the calls of cooperative sockets that wait |
 //! | [`shim`] | the thread state of CPython, in C, one header a version |
 //!
 //! PyO3 makes the module. All else is written against the C API as it is: a guard of PyO3's on a stack that is left for
@@ -38,6 +39,7 @@ mod life;
 mod object;
 mod records;
 mod shim;
+mod socket;
 mod switch;
 mod task;
 mod thread;
@@ -72,7 +74,8 @@ fn _greenloom(module: &Bound<'_, PyModule>) -> PyResult<()> {
             && functions::add_to(module.as_ptr())
             && c_api::add_to(module.as_ptr())
             && hub::add_to(module.as_ptr())
-            && task::add_to(module.as_ptr());
+            && task::add_to(module.as_ptr())
+            && socket::add_to(module.as_ptr());
         if !added {
             return Err(PyErr::fetch(module.py()));
         }

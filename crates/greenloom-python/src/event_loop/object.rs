@@ -188,6 +188,7 @@ impl Loop {
     fn empty(&self) {
         let mut gone: Vec<Ref> = Vec::new();
         let queue = self.state.with(|state| std::mem::take(&mut state.callbacks));
+        let parked = self.state.with(|state| state.poller.take_all_parked());
         self.state.with(|state| {
             gone.extend(state.timers.take_all());
             gone.extend(state.watchers.drain().flat_map(|(_, watchers)| watchers));
@@ -203,7 +204,7 @@ impl Loop {
             state.active = 0;
         });
         let (callbacks, asyncs) = self.shared.take();
-        drop((queue, gone, callbacks, asyncs));
+        drop((queue, parked, gone, callbacks, asyncs));
     }
 }
 
@@ -508,7 +509,8 @@ impl Loop {
     fn closing_fd(slf: &Bound<'_, Self>, fd: i32) -> bool {
         let (this, py) = (slf.get(), slf.py());
         this.state.with(|state| {
-            let Some(watchers) = state.watchers.get(&fd) else { return false };
+            let some = state.resume_parked(fd, poller::READ | poller::WRITE);
+            let Some(watchers) = state.watchers.get(&fd) else { return some };
             for held in watchers {
                 if Watcher::of(py, held).get().mark(poller::READ | poller::WRITE) {
                     state.pending.push_back(held.share());
@@ -545,7 +547,7 @@ impl Loop {
             let watchers = state.watchers.values().flatten();
             let hooks = state.hooks.iter().flatten().chain(state.signals.values().flatten());
             let callbacks = state.callbacks.iter().map(Entry::object);
-            let rest = callbacks.chain(&state.pending).chain(state.timers.refs());
+            let rest = callbacks.chain(&state.pending).chain(state.timers.refs()).chain(state.poller.all_parked());
             watchers.chain(hooks).chain(rest).try_for_each(|held| visit.call(held.as_py()))
         })
     }

@@ -442,6 +442,7 @@ unsafe fn mark_ready(this: &Bound<'_, Loop>) {
     this.get().state.with(|state| {
         let ready = std::mem::take(&mut state.ready);
         for event in &ready {
+            state.resume_parked(event.fd, event.events);
             let Some(watchers) = state.watchers.get(&event.fd) else { continue };
             for held in watchers {
                 let watcher = Watcher::of(py, held);

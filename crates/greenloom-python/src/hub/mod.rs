@@ -39,6 +39,11 @@ impl HubBase {
         unsafe { self.native.get().as_ref() }
     }
 
+    /// The loop as Python sees it, borrowed.
+    pub(crate) fn loop_object(&self) -> Option<*mut PyObject> {
+        if self.event_loop.is_empty() { None } else { Some(self.event_loop.get()) }
+    }
+
     pub(crate) fn as_ptr(&self) -> *mut PyObject {
         ptr::from_ref(self).cast_mut().cast()
     }
@@ -246,6 +251,11 @@ pub(crate) unsafe fn class_has(object: *mut PyObject, expected: *mut PyObject, n
 #[inline]
 pub(crate) unsafe fn look_up(object: *mut PyObject, name: *mut PyObject) -> *mut PyObject {
     _PyType_Lookup(ffi::Py_TYPE(object), name)
+}
+
+/// The same for a class.
+pub(crate) unsafe fn look_up_in(class: *mut ffi::PyTypeObject, name: *mut PyObject) -> *mut PyObject {
+    _PyType_Lookup(class, name)
 }
 
 /// An interned name that lives as long as the module.
