@@ -55,8 +55,12 @@ struct Socket {
     owner: Cell<u64>,
     /// The descriptor that it had when it got the number.
     fd: Cell<c_int>,
-    /// The last call has read less than it was asked for. So the next would hardly find anything, and waits at once.
+    /// The last call has read all that there was, as far as can be told. The next would hardly find more, and waits at once.
     drained: Cell<bool>,
+    /// The last call has read as much as it was asked for.
+    filled: Cell<bool>,
+    /// How many more times such a call is taken to have read all.
+    guesses: Cell<u8>,
     /// The sides, [`READ`] and [`WRITE`], whose waits are the watchers' now.
     exposed: Cell<u32>,
 }

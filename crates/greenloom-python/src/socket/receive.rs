@@ -11,6 +11,9 @@ use std::ptr;
 /// Data up to this size is received here first, so that the object that is made of it has the right size.
 const SCRATCH_SIZE: usize = 1 << 16;
 
+/// See [`note_rest`].
+const GUESSES: u8 = 15;
+
 struct Scratch(UnsafeCell<MaybeUninit<[u8; SCRATCH_SIZE]>>);
 
 // SAFETY: written and read with the GIL held, between which no other code runs.
@@ -48,16 +51,32 @@ unsafe fn is_drained(this: *mut PyObject, flags: c_int) -> bool {
 }
 
 /// Remembers whether a call took all that there was. Datagrams come one by one, and the end of a stream is there at once.
+///
+/// Less than was asked for is all. If it is as much, that is a guess: messages may be of that very size, and if once nothing
+/// was left, it is taken to be so [`GUESSES`] times before it is tried again.
 #[inline]
 unsafe fn note_rest(this: *mut PyObject, flags: c_int, asked: usize, length: usize) {
-    if flags == 0 && length > 0 && length < asked && is_stream(this) {
-        of(this).drained.set(true);
+    if flags != 0 || length == 0 || !is_stream(this) {
+        return;
+    }
+    let socket = of(this);
+    socket.filled.set(false);
+    if length < asked {
+        socket.drained.set(true);
+    } else if socket.guesses.get() > 0 {
+        socket.guesses.set(socket.guesses.get() - 1);
+        socket.drained.set(true);
+    } else {
+        socket.filled.set(true);
     }
 }
 
 /// After a call that would block: waits, if the socket may. `false` with an exception.
 #[inline]
 unsafe fn wait_for_data(this: *mut PyObject) -> bool {
+    if of(this).filled.replace(false) {
+        of(this).guesses.set(GUESSES);
+    }
     let limit = wait::Limit::own(this);
     if limit.is_zero() {
         raise_busy();
