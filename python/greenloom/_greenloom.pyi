@@ -7,11 +7,14 @@ originals do: programs print, pickle and compare these names.
 import sys
 from collections.abc import Callable
 from contextvars import Context
+from socket import socket as _socket
 from types import FrameType, TracebackType
 from typing import Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVar, overload
 from weakref import ref
 
 from greenloom.timeout import _NeverTimer
+
+from typing_extensions import Buffer
 
 _TraceEvent: TypeAlias = Literal["switch", "throw"]
 _TraceCallback: TypeAlias = Callable[[_TraceEvent, tuple[greenlet, greenlet]], object]
@@ -895,3 +898,22 @@ class RLock:
 
     def _acquire_restore(self, saved: tuple[greenlet | None, int], /) -> None:
         """Acquire it again as it was held before :meth:`_release_save`."""
+# ------------------------------------------------------------------------------------------------------- sockets
+
+class SocketBase(_socket):
+    """What cooperative sockets derive from: the calls that wait. Made by :func:`make_socket_base`."""
+
+    hub: Any
+    timeout: float | None
+    _reader: Any
+    _writer: Any
+    def send(self, data: Buffer, flags: int = 0, timeout: Any = ...) -> int: ...
+    def _accept_waiting(self) -> tuple[int, Any]: ...
+    def _until_readable(self, timeout_exc: BaseException | None = None, timeout: Any = ...) -> None: ...
+    def _until_writable(self, timeout_exc: BaseException | None = None, timeout: Any = ...) -> None: ...
+    def _expose_wait(self, side: int, /) -> None: ...
+    def _expose_waits(self) -> None: ...
+    def _disown(self) -> None: ...
+
+def make_socket_base(socket: type, timeout_default: object, /) -> type[SocketBase]: ...
+def set_socket_class(socket: type, /) -> None: ...

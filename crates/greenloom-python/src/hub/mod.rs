@@ -285,6 +285,11 @@ pub(crate) unsafe fn look_up(object: *mut PyObject, name: *mut PyObject) -> *mut
     _PyType_Lookup(ffi::Py_TYPE(object), name)
 }
 
+/// The same for a class.
+pub(crate) unsafe fn look_up_in(class: *mut ffi::PyTypeObject, name: *mut PyObject) -> *mut PyObject {
+    _PyType_Lookup(class, name)
+}
+
 /// An interned name that lives as long as the module.
 pub(crate) unsafe fn intern(place: &Global, name: &CStr) -> bool {
     place.replace(ffi::PyUnicode_InternFromString(name.as_ptr()));
