@@ -7,11 +7,14 @@ originals do: programs print, pickle and compare these names.
 import sys
 from collections.abc import Callable
 from contextvars import Context
+from socket import socket as _socket
 from types import FrameType, TracebackType
-from typing import Any, ClassVar, Final, Literal, TypeAlias, overload
+from typing import Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVar, overload
 from weakref import ref
 
 from greenloom.timeout import _NeverTimer
+
+from typing_extensions import Buffer
 
 _TraceEvent: TypeAlias = Literal["switch", "throw"]
 _TraceCallback: TypeAlias = Callable[[_TraceEvent, tuple[greenlet, greenlet]], object]
@@ -668,3 +671,249 @@ class ChannelBase:
     def __iter__(self) -> Any: ...
     def __next__(self) -> Any: ...
     def next(self) -> Any: ...
+# Events, results and locks. `greenloom.event` and `greenloom.lock` are their public places.
+
+_T = TypeVar("_T")
+
+class AbstractLinkable:
+    """An object that can be linked to and waited for; subclasses say when it is :meth:`ready`.
+
+    ``hub`` is the hub that shall be the owner; by default the first that waits.
+    """
+
+    hub: Any
+    """The hub whose loop calls the links, or None."""
+    def __init__(self, hub: Any = None) -> None: ...
+    def ready(self) -> bool:
+        """Whether the object is ready."""
+
+    def linkcount(self) -> int:
+        """Return how many links and waiters there are."""
+
+    def rawlink(self, callback: Callable[[Any], object], /) -> None:
+        """Call ``callback`` with this object once, when it is ready: from the hub, where it must not block.
+
+        It is called in a later turn of the loop even if the object is ready now. Raises :class:`TypeError` if it
+        is not callable.
+        """
+
+    def unlink(self, callback: Any, /) -> None:
+        """Forget ``callback``; do nothing if it is not linked."""
+
+    def _notify_links(self) -> None:
+        """Tell those who wait. Only from the owner's hub."""
+
+    def _check_and_notify(self) -> None:
+        """Have those who wait told, if it is ready."""
+
+    def _at_fork_reinit(self) -> None:
+        """Forget, in the child of a fork, the hub and what was under way in it."""
+
+    def _parked(self) -> list[greenlet]:
+        """Return the greenlets that wait for it."""
+
+class Event(AbstractLinkable):
+    """A flag to wait for, with the interface of :class:`threading.Event`.
+
+    Those who wait are woken in the order in which they came, each at most once for every time that the flag is
+    set, even if it is cleared before they run. It may be set and waited for in any thread.
+    """
+
+    def __init__(self) -> None: ...
+    def is_set(self) -> bool:
+        """Whether the flag is set."""
+
+    def isSet(self) -> bool:
+        """Do as :meth:`is_set`: the older name of threading."""
+
+    def set(self) -> None:
+        """Set the flag and wake everybody who waits for it, in a later turn of the loop."""
+
+    def clear(self) -> None:
+        """Take the flag back: whoever waits from now on waits for the next :meth:`set`."""
+
+    def wait(self, timeout: float | BaseException | None = None) -> bool:
+        """Wait until the flag is set, at most ``timeout`` seconds, and return whether it was."""
+
+    def _reset_internal_locks(self) -> None:
+        """Do nothing: threading calls it after a fork."""
+
+class AsyncResult(AbstractLinkable, Generic[_T]):
+    """A value or an exception that will be there later, for any number of greenlets and threads to wait for.
+
+    It may be set again, and then holds the new value. As a link, ``greenlet.link(result)``, it takes over what
+    the greenlet ends with. It also has the methods of a :class:`concurrent.futures.Future`, except that
+    ``exception`` is an attribute and that it cannot be cancelled.
+    """
+
+    def __init__(self) -> None: ...
+    @property
+    def value(self) -> _T | None:
+        """The value, or None if there is none (yet)."""
+
+    @property
+    def exception(self) -> BaseException | None:
+        """The exception, or None if there is none (yet)."""
+
+    @property
+    def exc_info(self) -> tuple[type[BaseException], BaseException, TracebackType | None] | tuple[()]:
+        """Type, exception and traceback as :func:`sys.exc_info` has them, or () if there is no exception (yet)."""
+
+    def successful(self) -> bool:
+        """Whether there is a value."""
+
+    def set(self, value: _T | None = None) -> None:
+        """Keep ``value`` and wake everybody who waits for it, in a later turn of the loop."""
+
+    def set_exception(self, exception: BaseException, exc_info: Any = None) -> None:
+        """Keep ``exception``, to be raised by every :meth:`get`, and wake everybody who waits.
+
+        ``exc_info``, as :func:`sys.exc_info` has it, is taken in its place, with its traceback, if it is given.
+        """
+
+    def get(self, block: bool = True, timeout: float | BaseException | None = None) -> _T:
+        """Return the value or raise the exception, waiting until there is one.
+
+        Raises :class:`~greenloom.timeout.Timeout` after ``timeout`` seconds, and at once if there is nothing yet
+        and ``block`` is false.
+        """
+
+    def get_nowait(self) -> _T:
+        """Return the value or raise the exception; raise Timeout if there is neither yet."""
+
+    def wait(self, timeout: float | BaseException | None = None) -> _T | None:
+        """Wait until there is a value or an exception, at most ``timeout`` seconds.
+
+        Returns the value, or None if there is none.
+        """
+
+    def __call__(self, source: Any, /) -> None:
+        """Take over the result of ``source``, a finished greenlet or AsyncResult."""
+
+    set_result = set
+
+    def result(self, timeout: float | BaseException | None = None) -> _T:
+        """Do as :meth:`get`."""
+
+    def done(self) -> bool:
+        """Do as :meth:`ready`."""
+
+    def cancelled(self) -> bool:
+        """Return false: it cannot be cancelled."""
+
+    def cancel(self) -> bool:
+        """Return false: it cannot be cancelled."""
+
+class Semaphore(AbstractLinkable):
+    """A counter that is never negative: :meth:`acquire` takes one off, and waits while there is none.
+
+    Any greenlet and any thread may release it. A release does not hand over: whoever asks first after it gets it,
+    while those who wait are woken in the order in which they came, in a later turn of the loop. As a context
+    manager it is held during the block.
+    """
+
+    counter: int
+    """How many times it can be acquired without waiting."""
+    def __init__(self, value: int = 1, hub: Any = None) -> None: ...
+    def locked(self) -> bool:
+        """Whether :meth:`acquire` would wait."""
+
+    def acquire(self, blocking: bool = True, timeout: float | BaseException | None = None) -> bool:
+        """Take one off the counter and return true, waiting until there is one.
+
+        Returns false if there is none after ``timeout`` seconds, or at once if ``blocking`` is false.
+        """
+
+    def release(self) -> int:
+        """Add one, wake somebody if anybody waits, and return the counter."""
+
+    def wait(self, timeout: float | BaseException | None = None) -> int:
+        """Wait until it can be acquired, at most ``timeout`` seconds, without acquiring it.
+
+        Returns how many times it can be acquired: 0 if the time was over or somebody else was quicker.
+        """
+
+    def _start_notify(self) -> None:
+        """Wake those who can have it now."""
+
+    def __enter__(self) -> None: ...
+    def __exit__(self, *exc_info: object) -> None: ...
+
+class BoundedSemaphore(Semaphore):
+    """A semaphore whose counter never exceeds the value that it began with.
+
+    :meth:`release` raises :class:`ValueError` if it has not been acquired as often.
+    """
+
+    @property
+    def _initial_value(self) -> int:
+        """What the counter never exceeds."""
+
+class LockBase(BoundedSemaphore):
+    """A bounded semaphore with the interface of the interpreter's lock."""
+
+    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:  # type: ignore[override]
+        """Acquire it and return true, or return false after ``timeout`` seconds; -1 waits without limit.
+
+        If ``blocking`` is false it returns at once, but lets other greenlets run if it has failed, so that a loop
+        that tries again and again comes to an end. Raises :class:`ValueError` and :class:`OverflowError` for a
+        timeout as the interpreter's lock does.
+        """
+
+class RLock:
+    """A lock that the greenlet which holds it may acquire again, and has to release as often.
+
+    ``hub`` is as for :class:`Semaphore`.
+    """
+
+    def __init__(self, hub: Any = None) -> None: ...
+    def acquire(self, blocking: bool = True, timeout: float | BaseException | None = None) -> bool:
+        """Acquire it as :meth:`Semaphore.acquire` does; always at once for the greenlet that holds it."""
+
+    def release(self) -> None:
+        """Release it once. Raises :class:`RuntimeError` in a greenlet that does not hold it."""
+
+    def locked(self) -> bool:
+        """Whether a greenlet holds it."""
+
+    def __enter__(self) -> bool: ...
+    def __exit__(self, *exc_info: object) -> None: ...
+    @property
+    def _block(self) -> Semaphore:
+        """The semaphore where the others wait."""
+
+    @property
+    def _owner(self) -> greenlet | None:
+        """The greenlet that holds it, or None."""
+
+    @property
+    def _count(self) -> int:
+        """How many times the owner holds it."""
+
+    def _is_owned(self) -> bool:
+        """Whether the current greenlet holds it."""
+
+    def _release_save(self) -> tuple[greenlet | None, int]:
+        """Release it, however often it is held; return what :meth:`_acquire_restore` takes."""
+
+    def _acquire_restore(self, saved: tuple[greenlet | None, int], /) -> None:
+        """Acquire it again as it was held before :meth:`_release_save`."""
+# ------------------------------------------------------------------------------------------------------- sockets
+
+class SocketBase(_socket):
+    """What cooperative sockets derive from: the calls that wait. Made by :func:`make_socket_base`."""
+
+    hub: Any
+    timeout: float | None
+    _reader: Any
+    _writer: Any
+    def send(self, data: Buffer, flags: int = 0, timeout: Any = ...) -> int: ...
+    def _accept_waiting(self) -> tuple[int, Any]: ...
+    def _until_readable(self, timeout_exc: BaseException | None = None, timeout: Any = ...) -> None: ...
+    def _until_writable(self, timeout_exc: BaseException | None = None, timeout: Any = ...) -> None: ...
+    def _expose_wait(self, side: int, /) -> None: ...
+    def _expose_waits(self) -> None: ...
+    def _disown(self) -> None: ...
+
+def make_socket_base(socket: type, timeout_default: object, /) -> type[SocketBase]: ...
+def set_socket_class(socket: type, /) -> None: ...

@@ -2,8 +2,11 @@
 
 It is the standard library's class with every call that may block rewritten: the descriptor is non-blocking for
 good, the system call is tried at once, and only if it would block does the greenlet wait for the descriptor
-and try again. What cannot block is inherited. The timeout that the program sees is kept here, so that the C
+and try again. What cannot block is inherited. The timeout that the program sees is kept apart, so that the C
 code underneath always believes that it may not block.
+
+The calls that programs spend their time in are the extension's (``SocketBase``). Greenlets that wait in one wait
+without a watcher, until somebody asks for the watcher.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from os import close as _close, dup, strerror
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from greenloom._greenloom import getcurrent
+from greenloom._greenloom import getcurrent, make_socket_base, set_socket_class
 from greenloom._hub_local import get_hub_noargs as get_hub
 from greenloom._socketcommon import (
     _resolve_addr,
@@ -38,17 +41,15 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from greenloom._greenloom import SocketBase
     from greenloom.hub import Hub
+else:
+    SocketBase = make_socket_base(__socket__.socket, timeout_default)
 
-_recv = _native.recv
-_recv_into = _native.recv_into
-_recvfrom = _native.recvfrom
 _recvfrom_into = _native.recvfrom_into
 _recvmsg = _native.recvmsg
 _recvmsg_into = _native.recvmsg_into
-_send = _native.send
 _sendmsg = _native.sendmsg
-_sendto = _native.sendto
 _fileno = _native.fileno
 _family = _native.family.__get__
 _type = _native.type.__get__
@@ -72,7 +73,7 @@ class _Unwaiting:
         return getattr(self._inherited, name)
 
 
-class socket(__socket__.socket):
+class socket(SocketBase):
     """A :class:`socket.socket` whose calls block only the current greenlet.
 
     ``timeout`` is in seconds: None waits for ever, 0.0 never waits. It counts for each call, and expires with
@@ -81,11 +82,11 @@ class socket(__socket__.socket):
     :class:`~greenloom._socketcommon.cancel_wait_ex` in the greenlets that wait on it.
     """
 
-    __slots__ = ("_reader", "_writer", "hub", "timeout")
+    __slots__ = ()
 
     hub: Hub
     timeout: float | None
-    # Made when first waited on: most accepted sockets never wait to write.
+    # Made when somebody asks for them.
     _reader: Any
     _writer: Any
 
@@ -102,18 +103,20 @@ class socket(__socket__.socket):
     @property
     def _sock(self) -> Any:
         """This socket's calls as they are without us: they never wait but raise :class:`BlockingIOError`."""
-        return _Unwaiting(super())
+        return _Unwaiting(super(SocketBase, self))
 
     @property
     def _read_event(self) -> Any:
         if self._reader is None and (fd := _fileno(self)) >= 0:
             self._reader = self.hub.loop.io(fd, 1)
+            self._expose_wait(1)
         return self._reader
 
     @property
     def _write_event(self) -> Any:
         if self._writer is None and (fd := _fileno(self)) >= 0:
             self._writer = self.hub.loop.io(fd, 2)
+            self._expose_wait(2)
         return self._writer
 
     @property
@@ -190,13 +193,7 @@ class socket(__socket__.socket):
 
     def accept(self) -> tuple[socket, Any]:
         """Wait for a connection; return a new socket for it, and the address of the other side."""
-        while True:
-            try:
-                fd, address = self._accept()  # type: ignore[attr-defined]
-                break
-            except BlockingIOError as busy:
-                self._may_wait(busy)
-            self._wait(self._read_event)
+        fd, address = self._accept_waiting()
         return socket(_family(self), _type(self), _proto(self), fd), address
 
     def connect(self, address: Any) -> None:
@@ -244,13 +241,14 @@ class socket(__socket__.socket):
                 continue
             if code not in (EINPROGRESS, EALREADY, EAGAIN):
                 raise OSError(code, strerror(code))
-            self._wait(self._write_event)
+            self._until_writable(None, None)
             code = self.getsockopt(__socket__.SOL_SOCKET, __socket__.SO_ERROR)
             if code:
                 raise OSError(code, strerror(code))
 
     def shutdown(self, how: int) -> None:
         """Shut down reading, writing or both; greenlets that wait for it get ``cancel_wait_ex``."""
+        self._expose_waits()
         if how != __socket__.SHUT_WR:
             self.hub.cancel_wait(self._reader, cancel_wait_ex)
         if how != __socket__.SHUT_RD:
@@ -259,33 +257,6 @@ class socket(__socket__.socket):
 
     # --------------------------------------------------------------------------------------------- receiving
 
-    def recv(self, bufsize: int, flags: int = 0) -> bytes:
-        """Wait for data and return at most ``bufsize`` bytes; no bytes mean that the other side has closed."""
-        while True:
-            try:
-                return _recv(self, bufsize, flags)
-            except BlockingIOError as busy:
-                self._may_wait(busy)
-            self._wait(self._read_event)
-
-    def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
-        """Wait for data and put at most ``nbytes`` (0: what fits) into ``buffer``; return how many."""
-        while True:
-            try:
-                return _recv_into(self, buffer, nbytes, flags)
-            except BlockingIOError as busy:
-                self._may_wait(busy)
-            self._wait(self._read_event)
-
-    def recvfrom(self, bufsize: int, flags: int = 0) -> tuple[bytes, Any]:
-        """Wait for data and return at most ``bufsize`` bytes, and the sender's address."""
-        while True:
-            try:
-                return _recvfrom(self, bufsize, flags)
-            except BlockingIOError as busy:
-                self._may_wait(busy)
-            self._wait(self._read_event)
-
     def recvfrom_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         """Wait for data and put it into ``buffer``; return how many bytes, and the sender's address."""
         while True:
@@ -293,7 +264,7 @@ class socket(__socket__.socket):
                 return _recvfrom_into(self, buffer, nbytes, flags)
             except BlockingIOError as busy:
                 self._may_wait(busy)
-            self._wait(self._read_event)
+            self._until_readable()
 
     def recvmsg(
         self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
@@ -304,7 +275,7 @@ class socket(__socket__.socket):
                 return _recvmsg(self, bufsize, ancbufsize, flags)
             except BlockingIOError as busy:
                 self._may_wait(busy)
-            self._wait(self._read_event)
+            self._until_readable()
 
     def recvmsg_into(
         self, buffers: Iterable[Buffer], ancbufsize: int = 0, flags: int = 0, /
@@ -316,35 +287,12 @@ class socket(__socket__.socket):
                 return _recvmsg_into(self, buffers, ancbufsize, flags)
             except BlockingIOError as busy:
                 self._may_wait(busy)
-            self._wait(self._read_event)
+            self._until_readable()
 
     # ----------------------------------------------------------------------------------------------- sending
 
-    def send(self, data: Buffer, flags: int = 0, timeout: Any = timeout_default) -> int:
-        """Wait until something can be sent and return how many bytes of ``data`` were.
-
-        ``timeout``, in seconds, is used instead of the socket's own if it is given.
-        """
-        while True:
-            try:
-                return _send(self, data, flags)
-            except BlockingIOError:
-                if (self.timeout if timeout is timeout_default else timeout) == 0.0:
-                    raise
-            self._wait(self._write_event, None, timeout)
-
-    def sendall(self, data: Buffer, flags: int = 0) -> None:
-        """Send all of ``data``. Raises TimeoutError if that takes longer than the socket's timeout."""
-        sent = 0
-        # Empty data is not sent at all: there is no point, and TLS does not like it.
-        if data and type(data) is bytes:
-            # Nearly always all of it fits, and needs no view.
-            try:
-                sent = _send(self, data, flags)
-            except BlockingIOError as busy:
-                self._may_wait(busy)
-            if sent == len(data):
-                return
+    def _send_from(self, data: Buffer, sent: int, flags: int) -> None:
+        """Send the rest of ``data`` by :meth:`send`, which a subclass may have replaced."""
         self._send_rest(as_bytes(data)[sent:], flags)
 
     def _send_rest(self, view: memoryview, flags: int) -> None:
@@ -362,21 +310,9 @@ class socket(__socket__.socket):
             if left and timeout <= 0.0:
                 raise TimeoutError("timed out")
 
-    def sendto(self, data: Buffer, *args: Any) -> int:
-        """``sendto(data[, flags], address)``: wait until ``data`` can be sent there; return how many bytes were."""
-        args = self._with_resolved(args)
-        while True:
-            try:
-                return _sendto(self, data, *args)
-            except BlockingIOError as busy:
-                self._may_wait(busy)
-            self._wait(self._write_event)
-
-    def _with_resolved(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _sendto_resolved(self, address: Any) -> Any:
         # A name in the address would otherwise be looked up by the system call, which blocks the thread.
-        if self.timeout == 0.0 or not 1 <= len(args) <= 2:
-            return args
-        return (*args[:-1], _resolve_addr(self, args[-1]))
+        return _resolve_addr(self, address)
 
     def sendmsg(
         self, buffers: Iterable[Buffer], ancdata: Iterable[Any] = (), flags: int = 0, address: Any = None, /
@@ -390,7 +326,7 @@ class socket(__socket__.socket):
             except BlockingIOError:
                 if self.timeout == 0.0 or flags & __socket__.MSG_DONTWAIT:
                     raise
-            self._wait(self._write_event)
+            self._until_writable()
 
     def _sendfile_use_sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> int:
         self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]
@@ -412,7 +348,7 @@ class socket(__socket__.socket):
                 try:
                     sent = os.sendfile(_fileno(self), source, offset, min(end - offset, 1 << 30))
                 except BlockingIOError:
-                    self._wait(self._write_event)
+                    self._until_writable()
                     continue
                 except OSError as error:
                     if offset == start:
@@ -443,6 +379,7 @@ class socket(__socket__.socket):
     def detach(self) -> int:
         """Close the object but not the descriptor, and return that, or -1 if it was closed."""
         self._closed = True
+        self._disown()
         fd = _native.detach(self)
         if fd >= 0:
             self._release(None)
@@ -451,6 +388,7 @@ class socket(__socket__.socket):
     def _real_close(self, _ss: Any = _native) -> None:
         # Takes the descriptor away from the object at once, so that no call finds it after `close`; it is
         # really closed when those who wait on it have been told.
+        self._disown()
         fd = _ss.detach(self)
         if fd >= 0:
             self._release(fd)
@@ -474,6 +412,8 @@ class socket(__socket__.socket):
         """The socket's kind."""
         return as_enum(_type(self), __socket__.SocketKind)
 
+
+set_socket_class(socket)
 
 SocketType = socket
 

@@ -144,6 +144,9 @@ def _make_thread_handle(*_args: object) -> _ThreadHandle:
     return current
 
 
+_acquire = LockBase.acquire
+
+
 class LockType(LockBase):
     """A lock, with the interface of the interpreter's. It may be released by any greenlet or thread."""
 
@@ -154,6 +157,16 @@ class LockType(LockBase):
 
     def __init__(self) -> None:
         super().__init__()
+
+    # Python, as a trace function shall see it; a `with` statement does without.
+    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:  # type: ignore[override]
+        """Acquire it and return true, or return false after ``timeout`` seconds; -1 waits without limit.
+
+        If ``blocking`` is false it returns at once, but lets other greenlets run if it has failed, so that a loop
+        that tries again and again comes to an end. Raises :class:`ValueError` and :class:`OverflowError` for a
+        timeout as the interpreter's lock does.
+        """
+        return _acquire(self, blocking, timeout)
 
     def __init_subclass__(cls) -> None:
         raise TypeError(f"type '{LockType.__module__}.{LockType.__name__}' is not an acceptable base type")

@@ -11,6 +11,7 @@
 //! | [`functions`], [`c_api`] | the module's functions, and those for compiled clients |
 //! | [`event_loop`] | the loop that a hub of Python runs |
 //! | [`primitives`] | what programs wait for and with |
+//! | [`socket`] | the calls of cooperative sockets that wait |
 //! | [`shim`] | the thread state of CPython, in C, one header a version |
 //!
 //! PyO3 makes the module. All else is written against the C API as it is: a guard of PyO3's on a stack that is left for
@@ -43,6 +44,7 @@ mod object;
 mod primitives;
 mod records;
 mod shim;
+mod socket;
 mod switch;
 mod task;
 mod thread;
@@ -81,7 +83,8 @@ fn _greenloom(module: &Bound<'_, PyModule>) -> PyResult<()> {
             && task::add_to(module.as_ptr())
             && local::add_to(module.as_ptr())
             && group::add_to(module.as_ptr())
-            && primitives::add_to(module.as_ptr());
+            && primitives::add_to(module.as_ptr())
+            && socket::add_to(module.as_ptr());
         if !added {
             return Err(PyErr::fetch(module.py()));
         }

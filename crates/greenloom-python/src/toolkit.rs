@@ -231,6 +231,15 @@ pub(crate) unsafe fn import(module: &CStr, name: &CStr) -> *mut PyObject {
     found
 }
 
+/// A number as a float. `None` with an exception.
+#[inline]
+pub(crate) unsafe fn number(object: *mut PyObject) -> Option<f64> {
+    // For an int the other function makes a float object first.
+    let is_int = ffi::PyLong_CheckExact(object) != 0;
+    let value = if is_int { ffi::PyLong_AsDouble(object) } else { ffi::PyFloat_AsDouble(object) };
+    (value != -1.0 || ffi::PyErr_Occurred().is_null()).then_some(value)
+}
+
 /// Whether an argument is missing or None.
 #[inline]
 pub(crate) unsafe fn is_none(argument: *mut PyObject) -> bool {

@@ -171,11 +171,12 @@ def test_its_timer_answers_what_timers_answer() -> None:
         (False, False, 5, 0, True, -1)
     )
     assert timer.loop is greenloom.get_hub().loop
-    assert timer.callback is timer.args is None
+    assert timer.callback is None
+    assert timer.args is None
     with timeout:
         assert timeout.timer.active
-        assert timer.callback == timeout._on_expiration
-        assert timer.args == (greenloom.getcurrent(), KeyError)
+        assert timeout.timer.callback == timeout._on_expiration
+        assert timeout.timer.args == (greenloom.getcurrent(), KeyError)
         assert "active" in repr(timer)
         timer.stop()
         assert not timeout.pending

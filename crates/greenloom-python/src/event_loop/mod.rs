@@ -6,7 +6,7 @@
 //! [`watcher`], the classes that Python sees in [`object`].
 
 pub(crate) mod object;
-mod poller;
+pub(crate) mod poller;
 mod reference;
 mod run;
 mod signals;
@@ -15,7 +15,7 @@ pub(crate) mod watcher;
 
 use crate::hub::links::Notify;
 use crate::object::Table;
-use poller::{Poller, Ready};
+use poller::{ByFd, Parked, Poller, Ready};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::cell::UnsafeCell;
@@ -99,7 +99,7 @@ pub(crate) struct State {
     pub(crate) timers: Timers,
     pub(crate) poller: Poller,
     /// Watchers of each descriptor that are started.
-    pub(crate) watchers: HashMap<RawFd, Vec<Ref>>,
+    pub(crate) watchers: ByFd<Vec<Ref>>,
     /// What has come, or is due, and is to be called in this turn.
     pub(crate) pending: VecDeque<Due>,
     pub(crate) hooks: [Vec<Ref>; MOMENTS],
@@ -114,6 +114,52 @@ pub(crate) struct State {
     pub(crate) iteration: u64,
     pub(crate) depth: u32,
     pub(crate) break_asked: bool,
+}
+
+impl State {
+    /// Lists a greenlet that waits for a side of a socket's descriptor. `owner` is the socket's number. As the error, the greenlet
+    /// that does so already, and the one that now need not.
+    pub(crate) fn park(
+        &mut self,
+        fd: RawFd,
+        owner: u64,
+        side: u32,
+        parked: Parked,
+    ) -> Result<(), (Ref, Parked)> {
+        let gone = self.poller.park(fd, owner, side, parked)?;
+        self.refs += 1;
+        self.active += 1;
+        self.resume_all(gone);
+        Ok(())
+    }
+
+    /// Takes a greenlet off the list that it was put on. `None`: it was told.
+    pub(crate) fn unpark(&mut self, fd: RawFd, owner: u64, side: u32, wait: u64) -> Option<Parked> {
+        let parked = self.poller.unpark(fd, owner, side, wait)?;
+        self.forget_one();
+        Some(parked)
+    }
+
+    /// Resumes the greenlets that wait for these events of a descriptor. Whether there are any.
+    pub(crate) fn resume_parked(&mut self, fd: RawFd, events: u32) -> bool {
+        let parked = self.poller.take_parked(fd, events);
+        self.resume_all(parked)
+    }
+
+    fn resume_all(&mut self, parked: [Option<Parked>; 2]) -> bool {
+        let mut some = false;
+        for (greenlet, wait) in parked.into_iter().flatten() {
+            self.forget_one();
+            self.callbacks.push_back(Entry::Resume(greenlet, wait));
+            some = true;
+        }
+        some
+    }
+
+    fn forget_one(&mut self) {
+        self.refs = self.refs.saturating_sub(1);
+        self.active = self.active.saturating_sub(1);
+    }
 }
 
 /// What other threads touch.
@@ -203,7 +249,7 @@ impl StateCell {
             direct: 0,
             timers: Timers::default(),
             poller: Poller::new()?,
-            watchers: HashMap::new(),
+            watchers: ByFd::default(),
             pending: VecDeque::new(),
             hooks: Default::default(),
             signals: HashMap::new(),

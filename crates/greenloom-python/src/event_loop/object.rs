@@ -197,6 +197,7 @@ impl Loop {
         let queue = self.state.with(|state| std::mem::take(&mut state.callbacks));
         let (timers, pending) =
             self.state.with(|state| (state.timers.take_all(), std::mem::take(&mut state.pending)));
+        let parked = self.state.with(|state| state.poller.take_all_parked());
         self.state.with(|state| {
             gone.extend(state.watchers.drain().flat_map(|(_, watchers)| watchers));
             gone.extend(state.hooks.iter_mut().flat_map(|hooks| hooks.drain(..)));
@@ -210,7 +211,7 @@ impl Loop {
             state.active = 0;
         });
         let (callbacks, asyncs) = self.shared.take();
-        drop((queue, timers, pending, gone, callbacks, asyncs));
+        drop((queue, timers, pending, parked, gone, callbacks, asyncs));
     }
 }
 
@@ -515,7 +516,8 @@ impl Loop {
     fn closing_fd(slf: &Bound<'_, Self>, fd: i32) -> bool {
         let (this, py) = (slf.get(), slf.py());
         this.state.with(|state| {
-            let Some(watchers) = state.watchers.get(&fd) else { return false };
+            let some = state.resume_parked(fd, poller::READ | poller::WRITE);
+            let Some(watchers) = state.watchers.get(&fd) else { return some };
             for held in watchers {
                 if Watcher::of(py, held).get().mark(poller::READ | poller::WRITE) {
                     state.pending.push_back(Due::Watcher(held.share()));
@@ -552,7 +554,8 @@ impl Loop {
             let watchers = state.watchers.values().flatten();
             let hooks = state.hooks.iter().flatten().chain(state.signals.values().flatten());
             let callbacks = state.callbacks.iter().map(Entry::object);
-            let rest = callbacks.chain(state.pending.iter().chain(state.timers.iter()).map(Due::object));
+            let due = state.pending.iter().chain(state.timers.iter()).map(Due::object);
+            let rest = callbacks.chain(due).chain(state.poller.all_parked());
             watchers.chain(hooks).chain(rest).try_for_each(|held| visit.call(held.as_py()))
         })
     }

@@ -130,10 +130,8 @@ unsafe fn turn(this: &Bound<'_, Loop>, nowait: bool) -> bool {
         return false;
     }
     take_shared(this);
-    let now = clock();
     let idle = inside.state.with(|state| !state.hooks[Moment::Idle as usize].is_empty());
     let (wait, until) = inside.state.with(|state| {
-        state.now = now;
         let busy = more
             || idle
             || nowait
@@ -145,7 +143,7 @@ unsafe fn turn(this: &Bound<'_, Loop>, nowait: bool) -> bool {
     let timeout = match (wait, until) {
         (false, _) => Some(0),
         (true, None) => None,
-        (true, Some(until)) => Some(until.saturating_sub(now)),
+        (true, Some(until)) => Some(until.saturating_sub(clock())),
     };
     poll(this, timeout);
     if ffi::PyErr_CheckSignals() != 0 {
@@ -196,7 +194,8 @@ unsafe fn epoll_wait(epoll: i32, buffer: *mut libc::epoll_event, room: i32, time
 /// Calls what was given to `run_callback`, for a while. Whether there is more.
 unsafe fn call_callbacks(this: &Bound<'_, Loop>) -> bool {
     let inside = this.get();
-    let began = clock();
+    // The clock is not looked at for the few that there are in most turns.
+    let mut began = None;
     let mut called = 0_u32;
     loop {
         if has_failed(this) {
@@ -208,7 +207,8 @@ unsafe fn call_callbacks(this: &Bound<'_, Loop>) -> bool {
             continue;
         }
         called = 0;
-        if clock().saturating_sub(began) > TURN_NS {
+        let now = clock();
+        if now.saturating_sub(*began.get_or_insert(now)) > TURN_NS {
             return inside.state.with(|state| !state.callbacks.is_empty());
         }
     }
@@ -413,6 +413,9 @@ unsafe fn poll(this: &Bound<'_, Loop>, timeout: Option<u64>) {
 /// Takes what other threads have handed in.
 unsafe fn take_shared(this: &Bound<'_, Loop>) {
     let inside = this.get();
+    if !inside.shared.some.load(Ordering::SeqCst) {
+        return;
+    }
     let (mut callbacks, asyncs): (VecDeque<Entry>, Vec<Ref>) = inside.shared.take();
     if callbacks.is_empty() && asyncs.is_empty() {
         return;
@@ -454,6 +457,7 @@ unsafe fn mark_ready(this: &Bound<'_, Loop>) {
     this.get().state.with(|state| {
         let ready = std::mem::take(&mut state.ready);
         for event in &ready {
+            state.resume_parked(event.fd, event.events);
             let Some(watchers) = state.watchers.get(&event.fd) else { continue };
             for held in watchers {
                 let watcher = Watcher::of(py, held);

@@ -18,13 +18,16 @@ use std::collections::BinaryHeap;
 const STALE: usize = 64;
 
 /// What is to happen when the time has come.
+///
+/// `refs` is what it adds to the count that keeps the loop running, 0 or 1: a word, as a bool would lie across the words
+/// that an entry is copied by, and stopping a timer would wait for that.
 pub(crate) enum Due {
     /// To call a watcher.
     Watcher(Ref),
     /// To tell a greenlet that its wait, with this number, has expired.
-    Wait { greenlet: Ref, wait: u64, referenced: bool },
+    Wait { greenlet: Ref, wait: u64, refs: usize },
     /// To have a Timeout fire, if this start of it is the last one.
-    Timeout { timeout: Ref, start: u64, referenced: bool },
+    Timeout { timeout: Ref, start: u64, refs: usize },
 }
 
 impl Due {
@@ -46,9 +49,12 @@ impl Due {
         }
     }
 
-    /// Whether it keeps the loop running. Watchers see to that themselves.
-    fn is_referenced(&self) -> bool {
-        matches!(self, Due::Wait { referenced: true, .. } | Due::Timeout { referenced: true, .. })
+    fn refs(&self) -> usize {
+        match self {
+            // They see to that themselves.
+            Due::Watcher(_) => 0,
+            Due::Wait { refs, .. } | Due::Timeout { refs, .. } => *refs,
+        }
     }
 }
 
@@ -225,7 +231,7 @@ impl State {
     #[inline]
     pub(crate) fn start_timer(&mut self, deadline: u64, due: Due) -> Ticket {
         self.active += 1;
-        self.refs += usize::from(due.is_referenced());
+        self.refs += due.refs();
         self.timers.start(deadline, due)
     }
 
@@ -241,6 +247,6 @@ impl State {
     #[inline]
     pub(crate) fn timer_is_over(&mut self, due: &Due) {
         self.active = self.active.saturating_sub(1);
-        self.refs = self.refs.saturating_sub(usize::from(due.is_referenced()));
+        self.refs = self.refs.saturating_sub(due.refs());
     }
 }

@@ -49,10 +49,11 @@ impl HubBase {
     /// Whether its loop is gone, or it has ended: nobody can wait in it any more.
     #[inline(always)]
     pub(crate) fn is_over(&self) -> bool {
-        let looped = !self.native.get().is_null()
-            || !self.event_loop.is_empty() && self.event_loop.get() != unsafe { ffi::Py_None() };
         // SAFETY: the hub lives, and a greenlet's insides live as long as it.
-        !looped || unsafe { object::behind(self.as_ptr().cast()).phase.get() } == object::Phase::Dead
+        let (no_loop, phase) = unsafe { (ffi::Py_None(), object::behind(self.as_ptr().cast()).phase.get()) };
+        let is_looped =
+            !self.native.get().is_null() || !self.event_loop.is_empty() && self.event_loop.get() != no_loop;
+        !is_looped || phase == object::Phase::Dead
     }
 
     pub(crate) fn as_ptr(&self) -> *mut PyObject {
@@ -282,6 +283,11 @@ pub(crate) unsafe fn class_has(object: *mut PyObject, expected: *mut PyObject, n
 #[inline]
 pub(crate) unsafe fn look_up(object: *mut PyObject, name: *mut PyObject) -> *mut PyObject {
     _PyType_Lookup(ffi::Py_TYPE(object), name)
+}
+
+/// The same for a class.
+pub(crate) unsafe fn look_up_in(class: *mut ffi::PyTypeObject, name: *mut PyObject) -> *mut PyObject {
+    _PyType_Lookup(class, name)
 }
 
 /// An interned name that lives as long as the module.

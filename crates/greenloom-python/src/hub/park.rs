@@ -132,7 +132,8 @@ pub(crate) unsafe fn park_held_open(thread: &Thread, hub: &HubBase) -> Woken {
     }
 }
 
-/// As [`park`], until the monotonic clock shows `deadline`, in ns, at the latest. `referenced`: that keeps the loop running.
+/// As [`park`], until the monotonic clock shows `deadline`, in ns, at the latest. `referenced`: that keeps the loop
+/// running.
 ///
 /// It costs an entry in the loop's timers, and nothing else. A hub whose loop is not one of ours has none: that is an error here.
 #[inline]
@@ -143,7 +144,8 @@ pub(crate) unsafe fn park_until(thread: &Thread, hub: &HubBase, deadline: u64, r
         return Woken::Raised;
     };
     let me = thread.current.get();
-    let due = Due::Wait { greenlet: Ref::from_borrowed(me.cast()), wait: behind(me).wait.get(), referenced };
+    let (greenlet, wait) = (Ref::from_borrowed(me.cast()), behind(me).wait.get());
+    let due = Due::Wait { greenlet, wait, refs: usize::from(referenced) };
     let ticket = inside.state.with(|state| state.start_timer(deadline, due));
     let inside: *const Loop = inside;
     let result = switch_to_hub(thread, hub);

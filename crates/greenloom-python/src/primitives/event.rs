@@ -1,6 +1,7 @@
 //! `Event`: a flag to wait for.
 
 use super::linkable::{self, Kind, Linkable, READY, of};
+use super::linkable_type;
 use super::linked_wait::{self, Ended};
 use super::methods::class_name;
 use crate::object::{StaticType, Table};
@@ -73,7 +74,7 @@ unsafe extern "C" fn text(this: *mut PyObject) -> *mut PyObject {
             name,
             this,
             state.as_ptr(),
-            linkable::count(this),
+            linkable_type::count(this),
         );
     }
     ffi::Py_XDECREF(name);
@@ -82,7 +83,7 @@ unsafe extern "C" fn text(this: *mut PyObject) -> *mut PyObject {
 }
 
 unsafe extern "C" fn new(class: *mut PyTypeObject, _: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    linkable::make(class, Kind::Event)
+    linkable_type::make(class, Kind::Event)
 }
 
 unsafe extern "C" fn init(this: *mut PyObject, args: *mut PyObject, keywords: *mut PyObject) -> c_int {
@@ -126,6 +127,6 @@ pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
     t.tp_init = Some(init);
     t.tp_str = Some(text);
     t.tp_methods = METHODS.get();
-    linkable::add_type(module, &TYPE, linkable::TYPE.get())
+    linkable_type::add_type(module, &TYPE, linkable_type::TYPE.get())
         && READY[Kind::Event as usize].make(TYPE.get(), c"ready")
 }

@@ -1,8 +1,8 @@
 //! `LockBase`: a semaphore with the interface of the interpreter's lock, for monkey patching.
 //!
-//! Nothing of it is Python, so that a trace function may use the lock that is being traced.
+//! A `with` statement of it runs nothing of Python, so that a trace function sees nothing of it.
 
-use super::linkable;
+use super::linkable_type;
 use super::semaphore::{self, acquire_one, release_one};
 use super::sleep;
 use crate::hub;
@@ -109,5 +109,5 @@ pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
     t.tp_new = base.tp_new;
     t.tp_init = base.tp_init;
     t.tp_methods = METHODS.get();
-    linkable::add_type(module, &TYPE, semaphore::bounded_class())
+    linkable_type::add_type(module, &TYPE, semaphore::bounded_class())
 }

@@ -2,7 +2,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`linkable`] | what they share: who waits, and how those are told |
+//! | [`linkable`], [`linkable_type`] | what they share: who waits, and how those are told |
 //! | [`linked_wait`] | one wait, in whatever thread, with or without a limit |
 //! | [`event`], [`result`], [`semaphore`], [`lock`], [`rlock`] | the types |
 //! | [`timeout`], [`timeout_text`], [`timeout_elsewhere`] | timeouts |
@@ -14,6 +14,7 @@ mod channel;
 mod ends;
 mod event;
 mod linkable;
+mod linkable_type;
 mod linked_wait;
 mod lock;
 mod methods;
@@ -34,7 +35,7 @@ use pyo3::ffi::PyObject;
 
 /// Readies the types and adds them and the functions to the module.
 pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
-    linkable::add_to(module)
+    linkable_type::add_to(module)
         && event::add_to(module)
         && result::add_to(module)
         && semaphore::add_to(module)

@@ -1,6 +1,7 @@
 //! `AsyncResult`: a value or an exception that will be there later.
 
 use super::linkable::{self, Kind, Linkable, READY, of};
+use super::linkable_type;
 use super::linked_wait::{self, Ended};
 use super::methods::{self, Own, call_method, class_name};
 use crate::globals::{Global, new_reference};
@@ -310,7 +311,7 @@ unsafe extern "C" fn text(this: *mut PyObject) -> *mut PyObject {
     if name.is_null() {
         return name;
     }
-    let count = linkable::count(this);
+    let count = linkable_type::count(this);
     let value = inside(this).value.or_none();
     let exception = part_of_error(this, 1);
     let text = if !exception.is_null() {
@@ -334,7 +335,7 @@ unsafe extern "C" fn text(this: *mut PyObject) -> *mut PyObject {
 // --- the object ---
 
 unsafe extern "C" fn new(class: *mut PyTypeObject, _: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    linkable::make(class, Kind::Result)
+    linkable_type::make(class, Kind::Result)
 }
 
 unsafe extern "C" fn init(this: *mut PyObject, args: *mut PyObject, keywords: *mut PyObject) -> c_int {
@@ -348,13 +349,13 @@ unsafe extern "C" fn traverse(this: *mut PyObject, visit: ffi::visitproc, arg: *
             return stop;
         }
     }
-    linkable::traverse(this, visit, arg)
+    linkable_type::traverse(this, visit, arg)
 }
 
 unsafe extern "C" fn clear(this: *mut PyObject) -> c_int {
     inside(this).value.clear();
     inside(this).exc_info.clear();
-    linkable::clear(this)
+    linkable_type::clear(this)
 }
 
 unsafe extern "C" fn dealloc(this: *mut PyObject) {
@@ -366,7 +367,7 @@ unsafe extern "C" fn dealloc(this: *mut PyObject) {
 unsafe extern "C" fn free(this: *mut PyObject) {
     inside(this).value.clear();
     inside(this).exc_info.clear();
-    linkable::dealloc(this);
+    linkable_type::dealloc(this);
 }
 
 static METHODS: Table<[ffi::PyMethodDef; 14]> = Table::new([
@@ -439,7 +440,7 @@ pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
     t.tp_traverse = Some(traverse);
     t.tp_clear = Some(clear);
     t.tp_dealloc = Some(dealloc);
-    linkable::add_type(module, &TYPE, linkable::TYPE.get())
+    linkable_type::add_type(module, &TYPE, linkable_type::TYPE.get())
         && READY[Kind::Result as usize].make(TYPE.get(), c"ready")
         && GET.make(TYPE.get(), c"get")
         && SET.make(TYPE.get(), c"set")

@@ -1,6 +1,6 @@
 //! `RLock`: a lock that the greenlet which holds it may take again.
 
-use super::linkable;
+use super::linkable_type;
 use super::methods::{Own, class_name};
 use super::semaphore::{self, acquire_one, release_one};
 use crate::add_object;
@@ -221,7 +221,7 @@ unsafe extern "C" fn init(this: *mut PyObject, args: *mut PyObject, keywords: *m
     {
         return -1;
     }
-    linkable::take_hub(inside(this).block.get(), hub)
+    linkable_type::take_hub(inside(this).block.get(), hub)
 }
 
 unsafe extern "C" fn traverse(this: *mut PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {

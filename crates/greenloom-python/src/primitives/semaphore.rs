@@ -1,6 +1,7 @@
 //! `Semaphore` and `BoundedSemaphore`: counters to be acquired and released.
 
 use super::linkable::{self, Kind, Linkable, READY, of};
+use super::linkable_type;
 use super::linked_wait::{self, Ended, Waiter};
 use super::methods::{Own, class_name};
 use crate::errors::Caught;
@@ -255,7 +256,8 @@ unsafe extern "C" fn text(this: *mut PyObject) -> *mut PyObject {
         return name;
     }
     let format = c"<%U at %p counter=%zd _links[%zu]>";
-    let text = ffi::PyUnicode_FromFormat(format.as_ptr(), name, this, counter(this), linkable::count(this));
+    let text =
+        ffi::PyUnicode_FromFormat(format.as_ptr(), name, this, counter(this), linkable_type::count(this));
     ffi::Py_DECREF(name);
     text
 }
@@ -278,7 +280,7 @@ pub(crate) unsafe fn make_one() -> *mut PyObject {
 }
 
 unsafe fn make(class: *mut PyTypeObject, counter: isize, bound: isize) -> *mut PyObject {
-    let this = linkable::make(class, Kind::Semaphore);
+    let this = linkable_type::make(class, Kind::Semaphore);
     if !this.is_null() {
         inside(this).counter.set(counter);
         inside(this).bound.set(bound);
@@ -304,7 +306,7 @@ unsafe extern "C" fn init(this: *mut PyObject, args: *mut PyObject, keywords: *m
     if inside(this).bound.get() != UNBOUNDED {
         inside(this).bound.set(value);
     }
-    linkable::take_hub(this, hub)
+    linkable_type::take_hub(this, hub)
 }
 
 static METHODS: Table<[ffi::PyMethodDef; 9]> = Table::new([
@@ -376,8 +378,8 @@ pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
     b.tp_init = Some(init);
     b.tp_methods = BOUNDED_METHODS.get();
     b.tp_getset = BOUNDED_ATTRIBUTES.get();
-    linkable::add_type(module, &SEMAPHORE, linkable::TYPE.get())
-        && linkable::add_type(module, &BOUNDED, SEMAPHORE.get())
+    linkable_type::add_type(module, &SEMAPHORE, linkable_type::TYPE.get())
+        && linkable_type::add_type(module, &BOUNDED, SEMAPHORE.get())
         && READY[Kind::Semaphore as usize].make(SEMAPHORE.get(), c"ready")
         && ACQUIRE.make(SEMAPHORE.get(), c"acquire")
         && RELEASE.make(SEMAPHORE.get(), c"release")

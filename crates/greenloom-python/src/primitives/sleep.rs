@@ -36,10 +36,8 @@ unsafe extern "C-unwind" fn sleep(
             return ptr::null_mut();
         };
         if !given.is_null() {
-            seconds = ffi::PyFloat_AsDouble(given);
-            if seconds == -1.0 && !ffi::PyErr_Occurred().is_null() {
-                return ptr::null_mut();
-            }
+            let Some(number) = toolkit::number(given) else { return ptr::null_mut() };
+            seconds = number;
         }
         let Some(wanted) = toolkit::truth(wanted, true) else { return ptr::null_mut() };
         referenced = wanted;

@@ -157,7 +157,7 @@ impl Timeout {
         let timeout = Ref::from_borrowed(this);
         // The clock is read: that of the loop stands still while a greenlet runs.
         let until = deadline(clock(), self.after.get());
-        let due = Due::Timeout { timeout, start, referenced: self.referenced.get() };
+        let due = Due::Timeout { timeout, start, refs: usize::from(self.referenced.get()) };
         self.ticket.set(inside.state.with(|state| state.start_timer(until, due)));
         self.stage.set(Stage::Counting);
         let raises = self.to_raise();
@@ -266,10 +266,7 @@ unsafe fn set_up(
         }
     }
     if !toolkit::is_none(seconds) {
-        let after = ffi::PyFloat_AsDouble(seconds);
-        if after == -1.0 && !ffi::PyErr_Occurred().is_null() {
-            return false;
-        }
+        let Some(after) = toolkit::number(seconds) else { return false };
         timeout.after.set(after);
         let Some(thread) = Thread::get() else { return false };
         if let Some((native, object)) = hub::current(thread).and_then(hub::HubBase::loop_and_object) {
@@ -332,6 +329,9 @@ unsafe extern "C" fn call_type(
     keywords: *mut PyObject,
 ) -> *mut PyObject {
     let positional = ffi::PyVectorcall_NARGS(count);
+    if positional == 1 && keywords.is_null() {
+        return make_with(class, [*args, ptr::null_mut(), ptr::null_mut(), ptr::null_mut()]);
+    }
     let names = [c"seconds", c"exception", c"ref", c"priority"];
     match toolkit::arguments(c"Timeout", names, 0, args, positional, keywords) {
         Some(given) => make_with(class, given),
