@@ -440,6 +440,18 @@ def test_it_goes_with_other_exceptions_as_a_base() -> None:
     assert one != Timeout(1)
 
 
+def test_a_long_chain_of_them_is_freed_in_a_greenlet() -> None:
+    def work() -> int:
+        last: Timeout | None = None
+        for _ in range(200_000):
+            one = Timeout()
+            one.__context__ = last
+            last = one
+        return 1
+
+    assert spawn(work).get() == 1
+
+
 def test_it_may_be_closed_by_another_thread_and_outlive_its_loop() -> None:
     kept: list[Timeout] = []
 

@@ -376,16 +376,35 @@ unsafe extern "C" fn clear(this: *mut PyObject) -> c_int {
     (*base()).tp_clear.map_or(0, |clear| clear(this))
 }
 
+/// Lets go of the exception that it was raised in the handling of, and so on, one after the other: a long chain would be
+/// too deep for the stack.
+unsafe fn drop_contexts(this: *mut PyObject) {
+    let take = |object: *mut PyObject| {
+        let context = &raw mut (*object.cast::<Timeout>()).exception_object.context;
+        std::mem::replace(&mut *context, ptr::null_mut())
+    };
+    let mut next = take(this);
+    while !next.is_null() && ffi::Py_TYPE(next) == TYPE.get() && ffi::Py_REFCNT(next) == 1 {
+        let after = take(next);
+        ffi::Py_DECREF(next);
+        next = after;
+    }
+    ffi::Py_XDECREF(next);
+}
+
 unsafe extern "C" fn dealloc(this: *mut PyObject) {
     ffi::PyObject_GC_UnTrack(this.cast());
     if !of(this).weakrefs.is_null() {
         ffi::PyObject_ClearWeakRefs(this);
     }
+    drop_contexts(this);
     // One that is started is held by its loop.
     for field in fields(this) {
         field.clear();
     }
     if let Some(dealloc) = (*base()).tp_dealloc {
+        // Which, in 3.10, takes it for granted that the collector knows the object.
+        ffi::PyObject_GC_Track(this.cast());
         dealloc(this);
     }
 }
