@@ -82,7 +82,10 @@ impl Entry {
     /// What it holds.
     pub(crate) fn object(&self) -> &Ref {
         match self {
-            Entry::Call(object) | Entry::Resume(object, _) | Entry::Start(object) | Entry::Notify(_, object) => object,
+            Entry::Call(object)
+            | Entry::Resume(object, _)
+            | Entry::Start(object)
+            | Entry::Notify(_, object) => object,
         }
     }
 }

@@ -547,7 +547,8 @@ impl Loop {
             let watchers = state.watchers.values().flatten();
             let hooks = state.hooks.iter().flatten().chain(state.signals.values().flatten());
             let callbacks = state.callbacks.iter().map(Entry::object);
-            let rest = callbacks.chain(&state.pending).chain(state.timers.refs()).chain(state.poller.all_parked());
+            let rest =
+                callbacks.chain(&state.pending).chain(state.timers.refs()).chain(state.poller.all_parked());
             watchers.chain(hooks).chain(rest).try_for_each(|held| visit.call(held.as_py()))
         })
     }

@@ -220,7 +220,11 @@ impl Poller {
     pub(crate) fn unpark(&mut self, fd: RawFd, owner: u64, side: u32, wait: u64) -> Option<Parked> {
         let descriptor = self.known.get_mut(&fd)?;
         let listed = &mut descriptor.parked[place(side)];
-        if descriptor.owner == owner && listed.as_ref().is_some_and(|parked| parked.1 == wait) { listed.take() } else { None }
+        if descriptor.owner == owner && listed.as_ref().is_some_and(|parked| parked.1 == wait) {
+            listed.take()
+        } else {
+            None
+        }
     }
 
     /// The greenlet of a socket that waits for a side.
@@ -233,12 +237,17 @@ impl Poller {
     #[inline]
     pub(crate) fn take_parked(&mut self, fd: RawFd, events: u32) -> [Option<Parked>; 2] {
         let Some(descriptor) = self.known.get_mut(&fd) else { return [None, None] };
-        [READ, WRITE].map(|side| if events & side != 0 { descriptor.parked[place(side)].take() } else { None })
+        [READ, WRITE]
+            .map(|side| if events & side != 0 { descriptor.parked[place(side)].take() } else { None })
     }
 
     /// All that wait for descriptors, to let go of them.
     pub(crate) fn take_all_parked(&mut self) -> Vec<Parked> {
-        self.known.values_mut().flat_map(|descriptor| std::mem::take(&mut descriptor.parked)).flatten().collect()
+        self.known
+            .values_mut()
+            .flat_map(|descriptor| std::mem::take(&mut descriptor.parked))
+            .flatten()
+            .collect()
     }
 
     pub(crate) fn all_parked(&self) -> impl Iterator<Item = &Ref> {

@@ -11,7 +11,10 @@ pub(super) unsafe fn find_inherited(class: *mut PyObject) -> bool {
 }
 
 /// `_accept_waiting()`.
-pub(super) unsafe extern "C-unwind" fn accept_waiting(this: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+pub(super) unsafe extern "C-unwind" fn accept_waiting(
+    this: *mut PyObject,
+    _: *mut PyObject,
+) -> *mut PyObject {
     if !address::is_internet(native(this).family) {
         return ACCEPT.call_waiting([this], READ);
     }

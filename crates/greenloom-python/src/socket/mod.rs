@@ -230,11 +230,15 @@ unsafe extern "C" fn make_socket_base(
     count: isize,
 ) -> *mut PyObject {
     if count != 2 || ffi::PyType_Check(*args) == 0 {
-        ffi::PyErr_SetString(ffi::PyExc_TypeError, c"make_socket_base() takes a class and an object".as_ptr());
+        ffi::PyErr_SetString(
+            ffi::PyExc_TypeError,
+            c"make_socket_base() takes a class and an object".as_ptr(),
+        );
         return ptr::null_mut();
     }
     let (base, timeout_default) = (*args, *args.add(1));
-    let offset = ((*base.cast::<ffi::PyTypeObject>()).tp_basicsize as usize).next_multiple_of(align_of::<Socket>());
+    let offset =
+        ((*base.cast::<ffi::PyTypeObject>()).tp_basicsize as usize).next_multiple_of(align_of::<Socket>());
     let known = OFFSET.load(Ordering::Relaxed);
     if known != 0 && known != offset || !check_layout(base) {
         let message = c"the standard library's sockets are not laid out as expected";
@@ -245,7 +249,11 @@ unsafe extern "C" fn make_socket_base(
     }
     OFFSET.store(offset, Ordering::Relaxed);
     TIMEOUT_DEFAULT.replace(new_reference(timeout_default));
-    if receive::find_inherited(base) && send::find_inherited(base) && accept::find_inherited(base) && wait::make_names() {
+    if receive::find_inherited(base)
+        && send::find_inherited(base)
+        && accept::find_inherited(base)
+        && wait::make_names()
+    {
         make_class(base, offset)
     } else {
         ptr::null_mut()
@@ -273,7 +281,11 @@ unsafe fn make_class(base: *mut PyObject, offset: usize) -> *mut PyObject {
     };
     let mut members = [
         member(c"hub", std::mem::offset_of!(Socket, hub), c"The hub that it is waited for in."),
-        member(c"timeout", std::mem::offset_of!(Socket, timeout), c"How long a call waits, in seconds; None is for ever."),
+        member(
+            c"timeout",
+            std::mem::offset_of!(Socket, timeout),
+            c"How long a call waits, in seconds; None is for ever.",
+        ),
         member(c"_reader", watchers, c"The watcher for reading, or None."),
         member(c"_writer", watchers + size_of::<Field>(), c"The watcher for writing, or None."),
         ffi::PyMemberDef::default(),

@@ -1,6 +1,8 @@
 //! Calls that receive.
 
-use super::{Answer, Inherited, READ, address, ask, descriptor, flags_of, is_stream, native, of, raise_busy, wait};
+use super::{
+    Answer, Inherited, READ, address, ask, descriptor, flags_of, is_stream, native, of, raise_busy, wait,
+};
 use crate::toolkit;
 use pyo3::ffi::{self, PyObject};
 use std::cell::UnsafeCell;
@@ -149,13 +151,16 @@ pub(super) unsafe extern "C-unwind" fn recv_into(
     keywords: *mut PyObject,
 ) -> *mut PyObject {
     let names = [c"buffer", c"nbytes", c"flags"];
-    let Some([buffer, wanted, given]) = toolkit::arguments(c"recv_into", names, 1, args, count, keywords) else {
+    let Some([buffer, wanted, given]) = toolkit::arguments(c"recv_into", names, 1, args, count, keywords)
+    else {
         return ptr::null_mut();
     };
     let Some(flags) = flags_of(given) else { return ptr::null_mut() };
     let mut size = 0;
     if !wanted.is_null() {
-        let Some(wanted) = size_of(wanted, c"negative buffersize in recv_into") else { return ptr::null_mut() };
+        let Some(wanted) = size_of(wanted, c"negative buffersize in recv_into") else {
+            return ptr::null_mut();
+        };
         size = wanted;
     }
     if is_drained(this, flags) && !wait::wait(this, READ, &wait::Limit::own(this)) {

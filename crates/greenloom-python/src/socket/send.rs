@@ -1,6 +1,8 @@
 //! Calls that send.
 
-use super::{Answer, Inherited, WRITE, address, ask, descriptor, flags_of, is_stream, native, of, raise_busy, wait};
+use super::{
+    Answer, Inherited, WRITE, address, ask, descriptor, flags_of, is_stream, native, of, raise_busy, wait,
+};
 use crate::event_loop::clock;
 use crate::globals::Global;
 use crate::hub;

@@ -337,7 +337,10 @@ pub(super) unsafe extern "C-unwind" fn until_writable(
 }
 
 /// `_expose_wait(side)`: who waits for that side is switched to by the watcher from now on.
-pub(super) unsafe extern "C-unwind" fn expose_wait(this: *mut PyObject, side: *mut PyObject) -> *mut PyObject {
+pub(super) unsafe extern "C-unwind" fn expose_wait(
+    this: *mut PyObject,
+    side: *mut PyObject,
+) -> *mut PyObject {
     let side = ffi::PyLong_AsLong(side);
     if side == -1 && !ffi::PyErr_Occurred().is_null() {
         return ptr::null_mut();
@@ -381,9 +384,9 @@ unsafe fn expose_all(this: *mut PyObject) -> bool {
         let socket = of(this);
         let (fd, owner) = (socket.fd.get(), socket.owner.get());
         let waits = owner != 0
-            && socket
-                .event_loop()
-                .is_some_and(|inside| inside.state.with(|state| state.poller.parked(fd, owner, side).is_some()));
+            && socket.event_loop().is_some_and(|inside| {
+                inside.state.with(|state| state.poller.parked(fd, owner, side).is_some())
+            });
         if waits {
             // Whoever asks for the watcher exposes the wait.
             let watcher = ffi::PyObject_GetAttr(this, EVENTS[place(side)].get());
