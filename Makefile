@@ -13,7 +13,7 @@ VENV ?= .venv
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: python ## Build and run the tour, the crawler on its built-in site, and Python programs written for greenlet
+demo: python ## Build and run the tour, the crawler on its built-in site, and Python programs written for greenlet and gevent
 	$(CARGO) run --release -p greenloom-cli -- demo
 	$(CARGO) run --release -p greenloom-cli -- crawl
 	ci/demo-python.sh $(VENV)/bin/python
@@ -64,18 +64,18 @@ docs: ## Build the API documentation into target/doc
 	$(CARGO) doc --workspace --no-deps
 	@echo "target/doc/greenloom/index.html"
 
-bench: bench-rust bench-python ## Run every benchmark beside its peers and write the tables (about 10 minutes)
+bench: bench-rust bench-python ## Run every benchmark beside its peers and write the tables (about 15 minutes)
 
 bench-rust: ## The crate beside its peers, with plots (about 6 minutes)
 	$(CARGO) run --release --manifest-path benches/Cargo.toml -- --out benches/results
 
-bench-python: python ## greenloom.greenlet beside greenlet (about 3 minutes)
+bench-python: python ## The Python package beside greenlet, gevent, asyncio and uvloop (about 8 minutes)
 	$(PYTHON) benches/python/run.py --ours-venv $(VENV) --out benches/results/python
 
 bench-check: ## Whether the benchmarks compile
 	$(CARGO) check --quiet --manifest-path benches/Cargo.toml
 
-bench-quick: python ## Both with fewer rounds (about 2 minutes)
+bench-quick: python ## Both with fewer rounds (about 5 minutes)
 	$(CARGO) run --release --manifest-path benches/Cargo.toml -- --quick --out benches/results
 	$(PYTHON) benches/python/run.py --quick --ours-venv $(VENV) --out benches/results/python
 

@@ -20,11 +20,11 @@ from greenloom import _alias, greenlet
 HELP = """\
 usage: python -m greenloom [--module] PROGRAM [ARGUMENT...]
 
-Run a program that was written for greenlet, unchanged: `import greenlet` gives greenloom.
+Run a program that was written for greenlet or gevent, unchanged: `import gevent` gives greenloom.
 
   PROGRAM         a script, a directory or zip file with __main__.py, or with --module a module's name
   -m, --module    PROGRAM is a module, as for `python -m`
-  -V, --version   show greenloom's version and that of the greenlet API
+  -V, --version   show greenloom's version and those of the APIs
   -h, --help      show this
 
 environment:
@@ -33,7 +33,7 @@ environment:
 examples:
   python -m greenloom examples/python/eat_play_switch.py
   python -m greenloom server.py --port 8000
-  python -m greenloom --module pytest tests
+  python -m greenloom --module gunicorn --worker-class gevent app:app
 """
 
 
@@ -50,7 +50,9 @@ def main() -> None:
             as_module = True
             break
         if option in ("-V", "--version"):
-            print(f"greenloom {greenloom.__version__} (API of greenlet {greenlet.__version__})")
+            print(
+                f"greenloom {greenloom.__version__} (APIs of greenlet {greenlet.__version__} and gevent {_alias.GEVENT_VERSION})"
+            )
             return
         if option in ("-h", "--help"):
             print(HELP, end="")

@@ -229,7 +229,7 @@ def test_version_names_greenloom_and_the_api() -> None:
     done = run(*GREENLOOM, "--version")
     assert (done.returncode, done.stdout) == (
         0,
-        f"greenloom {greenloom.__version__} (API of greenlet 3.5.6)\n",
+        f"greenloom {greenloom.__version__} (APIs of greenlet 3.5.6 and gevent 26.9.0)\n",
     )
 
 

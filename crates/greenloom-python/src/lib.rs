@@ -10,8 +10,12 @@
 //! | [`life`] | creation, garbage collection, and the end of greenlets, threads and the interpreter |
 //! | [`functions`], [`c_api`] | the module's functions, and those for compiled clients |
 //! | [`event_loop`] | the loop that a hub of Python runs |
+//! | [`hub`] | the hub as those see it who wait in it; the one place where a greenlet waits |
+//! | [`task`], [`group`] | the greenlets that a hub starts, and sets of them |
 //! | [`primitives`] | what programs wait for and with |
+//! | [`local`] | greenlet-local attributes |
 //! | [`socket`] | the calls of cooperative sockets that wait |
+//! | [`toolkit`], [`errors`], [`globals`] | what the types share |
 //! | [`shim`] | the thread state of CPython, in C, one header a version |
 //!
 //! PyO3 makes the module. All else is written against the C API as it is: a guard of PyO3's on a stack that is left for
