@@ -59,7 +59,7 @@ class ThreadPool(GroupMappingMixin):
 
     def __init__(self, maxsize: int, hub: Any = None, idle_task_timeout: float = -1) -> None:
         _check_maxsize(maxsize)
-        self.hub: Any = hub or get_hub()
+        self.hub: Any = get_hub() if hub is None else hub
         self._maxsize = maxsize
         self._idle_task_timeout = idle_task_timeout
         #: Set whenever a task or a thread has ended.

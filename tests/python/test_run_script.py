@@ -219,7 +219,7 @@ def test_without_a_program_it_shows_help_and_fails() -> None:
 def test_help_has_examples_and_the_environment() -> None:
     done = run(*GREENLOOM, "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "python -m greenloom --module pytest" in done.stdout
+    assert "python -m greenloom --module gunicorn" in done.stdout
     assert "GREENLOOM_STACK_SIZE" in done.stdout
 
 
