@@ -167,7 +167,8 @@ class SSLSocket(__ssl__.SSLSocket, socket):  # type: ignore[misc]
                         "do_handshake_on_connect should not be specified for non-blocking sockets"
                     )
                 self.do_handshake()
-        except (OSError, ValueError):
+        except BaseException:
+            # Also if the greenlet is killed meanwhile: nobody else has the descriptor.
             self.close()
             raise
 

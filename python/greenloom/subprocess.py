@@ -143,6 +143,18 @@ class Popen(__subprocess__.Popen):  # type: ignore[type-arg]
 
     _communicate = rebound(__subprocess__.Popen._communicate, globals())  # type: ignore[attr-defined]
 
+    def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:
+        """Send ``input``, read both streams to their ends, wait, and return what was read.
+
+        Raises TimeoutExpired after ``timeout`` seconds.
+        """
+        try:
+            return super().communicate(input, timeout)
+        except __subprocess__.TimeoutExpired as expired:
+            # The standard one tells how much of the time was left when the streams had ended.
+            expired.timeout = timeout or 0
+            raise
+
     def __exit__(
         self,
         exc_type: type[BaseException] | None,

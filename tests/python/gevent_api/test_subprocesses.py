@@ -55,6 +55,14 @@ def test_run_with_a_timeout_returns_after_the_timeout_and_not_after_the_child() 
     assert caught.value.stdout == b"early\n"
 
 
+@pytest.mark.parametrize("timeout", [-1, 0, 0.1])
+@pytest.mark.parametrize("stdout", [None, PIPE])
+def test_what_expires_tells_the_timeout_that_was_asked_for(timeout: float, stdout: int | None) -> None:
+    with pytest.raises(subprocess.TimeoutExpired, match=f" {timeout} seconds") as caught:
+        subprocess.run(["sleep", "5"], timeout=timeout, stdout=stdout)
+    assert caught.value.timeout == timeout
+
+
 def test_after_a_timeout_communicate_goes_on_where_it_was() -> None:
     with subprocess.Popen("echo one; sleep 0.3; echo two", shell=True, stdout=PIPE) as process:
         with pytest.raises(subprocess.TimeoutExpired):
