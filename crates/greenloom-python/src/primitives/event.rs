@@ -2,7 +2,8 @@
 
 use super::linkable::{self, Kind, Linkable, READY, of};
 use super::linkable_type;
-use super::linked_wait::{self, Ended};
+use super::limit::{self, Ended};
+use super::linked_wait;
 use super::methods::class_name;
 use crate::object::{StaticType, Table};
 use crate::toolkit;
@@ -50,7 +51,7 @@ unsafe extern "C-unwind" fn wait(
         // The flag itself may have been cleared since.
         Ended::Told => toolkit::boolean(true),
         Ended::TooLate => {
-            linked_wait::forget_timeout();
+            limit::forget_timeout();
             toolkit::boolean(false)
         }
         Ended::Raised => ptr::null_mut(),

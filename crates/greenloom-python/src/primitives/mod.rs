@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`linkable`], [`linkable_type`] | what they share: who waits, and how those are told |
 //! | [`linked_wait`] | one wait, in whatever thread, with or without a limit |
+//! | [`limit`] | how long a wait may last |
 //! | [`event`], [`result`], [`semaphore`], [`lock`], [`rlock`] | the types |
 //! | [`timeout`], [`timeout_text`], [`timeout_elsewhere`] | timeouts |
 //! | [`queue`], [`queue_items`], [`queue_type`], [`channel`] | queues |
@@ -13,6 +14,7 @@
 mod channel;
 mod ends;
 mod event;
+pub(crate) mod limit;
 mod linkable;
 mod linkable_type;
 mod linked_wait;

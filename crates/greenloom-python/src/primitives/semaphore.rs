@@ -2,7 +2,8 @@
 
 use super::linkable::{self, Kind, Linkable, READY, of};
 use super::linkable_type;
-use super::linked_wait::{self, Ended, Waiter};
+use super::limit::{self, Ended};
+use super::linked_wait::{self, Waiter};
 use super::methods::{Own, class_name};
 use crate::errors::Caught;
 use crate::globals::Global;
@@ -86,7 +87,7 @@ unsafe fn acquire_later(this: *mut PyObject, timeout: *mut PyObject) -> Option<b
         again = true;
     };
     if ended == Ended::TooLate {
-        linked_wait::forget_timeout();
+        limit::forget_timeout();
     }
     // There may be one for the next as well; and if this one leaves without, it was told in vain.
     if told && counter(this) > 0 && of(this).is_awaited() && !pass_on(this) {
@@ -204,7 +205,7 @@ unsafe extern "C-unwind" fn wait(
             // It takes none, so the next may have it.
             Ended::Told if !linkable::check_and_notify(this) => return ptr::null_mut(),
             Ended::Told => {}
-            Ended::TooLate => linked_wait::forget_timeout(),
+            Ended::TooLate => limit::forget_timeout(),
             Ended::Raised => return ptr::null_mut(),
         }
     }
