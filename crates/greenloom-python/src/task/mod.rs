@@ -16,7 +16,7 @@ pub(crate) use start::{make, start_new as start};
 use crate::globals::{Global, new_reference};
 use crate::hub::links::Links;
 use crate::hub::{self, HubBase};
-use crate::object::{self, PyGreenlet, StaticType, Table};
+use crate::object::{self, PyGreenlet, StaticType, Table, UsualClass};
 use crate::toolkit::Field;
 use crate::{add_object, life};
 use pyo3::ffi::{self, PyObject, PyTypeObject};
@@ -113,6 +113,7 @@ impl Task {
 }
 
 pub(crate) static TASK: StaticType = StaticType::new();
+static TASKS: UsualClass = UsualClass::of(&TASK);
 
 #[inline]
 unsafe fn of<'a>(this: *mut PyObject) -> &'a Task {
@@ -122,7 +123,7 @@ unsafe fn of<'a>(this: *mut PyObject) -> &'a Task {
 /// `object` as a task, if it is one.
 #[inline]
 pub(crate) unsafe fn downcast<'a>(object: *mut PyObject) -> Option<&'a Task> {
-    if ffi::PyObject_TypeCheck(object, TASK.get()) != 0 { Some(of(object)) } else { None }
+    if TASKS.has(object) { Some(of(object)) } else { None }
 }
 
 /// Names that are looked up often.

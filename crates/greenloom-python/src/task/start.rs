@@ -205,7 +205,7 @@ unsafe fn set_context(task: &Task, inherit: bool) -> bool {
 /// Keeps who made it, and where.
 unsafe fn track(task: &Task, thread: &Thread) -> bool {
     let maker: *mut PyObject = thread.current.get().cast();
-    let weak = ffi::PyWeakref_NewRef(maker, ptr::null_mut());
+    let weak = weak_reference(thread, maker);
     if weak.is_null() {
         return false;
     }
@@ -225,6 +225,19 @@ unsafe fn track(task: &Task, thread: &Thread) -> bool {
         *task.stack.get() = spawned::capture(thread, limit as usize);
     }
     true
+}
+
+/// A weak reference to the current greenlet; owned. Most tasks are made by whoever has made the last one.
+unsafe fn weak_reference(thread: &Thread, maker: *mut PyObject) -> *mut PyObject {
+    let last = thread.maker.get();
+    if !last.is_null() && ffi::PyWeakref_GetObject(last) == maker {
+        return new_reference(last);
+    }
+    let weak = ffi::PyWeakref_NewRef(maker, ptr::null_mut());
+    if !weak.is_null() {
+        ffi::Py_XDECREF(thread.maker.replace(new_reference(weak)));
+    }
+    weak
 }
 
 /// The dict that a greenlet shares with those that it makes; owned.
