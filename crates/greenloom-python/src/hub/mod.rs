@@ -5,6 +5,7 @@
 
 pub(crate) mod links;
 pub(crate) mod park;
+pub(crate) mod traits;
 mod wait;
 
 use crate::event_loop::Loop;
@@ -171,6 +172,7 @@ pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
         && ffi::PyModule_AddFunctions(module, FUNCTIONS.get()) == 0
         && park::make_sentinel()
         && wait::make_names()
+        && traits::make_names()
 }
 
 static FUNCTIONS: Table<[ffi::PyMethodDef; 5]> = Table::new([

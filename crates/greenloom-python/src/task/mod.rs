@@ -10,7 +10,8 @@ mod spawned;
 mod start;
 mod wait;
 
-pub(crate) use run::{RUN, run, runs_itself, start_scheduled};
+pub(crate) use run::{RUN, START_METHOD, run, runs_itself, start_scheduled};
+pub(crate) use spawned::MOST as MOST_FRAMES;
 pub(crate) use start::{make, start_new as start};
 
 use crate::globals::{Global, new_reference};
@@ -131,7 +132,6 @@ static UNDERSCORE_RUN: Global = Global::new();
 static LOOP: Global = Global::new();
 static START: Global = Global::new();
 static TREE_LOCALS: Global = Global::new();
-static STACK_LIMIT: Global = Global::new();
 /// `(None, None, None)`.
 static SUCCESS: Global = Global::new();
 
@@ -243,7 +243,6 @@ pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
         (&LOOP, c"loop"),
         (&START, c"start"),
         (&TREE_LOCALS, c"spawn_tree_locals"),
-        (&STACK_LIMIT, c"spawning_stack_limit"),
     ];
     ffi::PyType_Ready(t) == 0
         && !SUCCESS.get().is_null()

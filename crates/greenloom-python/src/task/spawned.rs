@@ -9,7 +9,7 @@ use std::ffi::c_int;
 use std::mem::MaybeUninit;
 
 /// Frames that are looked for at most.
-const MOST: usize = 64;
+pub(crate) const MOST: usize = 64;
 
 /// Code and instruction of each frame, innermost first.
 #[derive(Default)]

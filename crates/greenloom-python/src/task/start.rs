@@ -1,10 +1,11 @@
 //! Making a task, and asking for its start.
 
-use super::{LOOP, STACK_LIMIT, START, Stage, TREE_LOCALS, Task, UNDERSCORE_RUN, downcast, of, spawned};
+use super::{LOOP, START, Stage, TREE_LOCALS, Task, UNDERSCORE_RUN, downcast, of, spawned};
 use crate::attributes;
 use crate::event_loop::{Entry, Ref};
 use crate::globals::{Global, RUN, SWITCH, new_reference};
 use crate::hub;
+use crate::hub::traits::Traits;
 use crate::object::{Table, behind};
 use crate::thread::Thread;
 use crate::toolkit;
@@ -218,11 +219,9 @@ unsafe fn track(task: &Task, thread: &Thread) -> bool {
         }
         task.spawn_tree_locals.set(shared);
     }
-    let limit = hub::look_up(task.as_ptr(), STACK_LIMIT.get());
-    let limit =
-        if !limit.is_null() && ffi::PyLong_Check(limit) != 0 { ffi::PyLong_AsLong(limit) } else { 10 };
+    let limit = Traits::of(task.as_ptr()).stack_limit();
     if limit > 0 {
-        *task.stack.get() = spawned::capture(thread, limit as usize);
+        *task.stack.get() = spawned::capture(thread, limit);
     }
     true
 }
@@ -397,7 +396,7 @@ pub(super) unsafe extern "C-unwind" fn spawn(
 
 /// Starts what [`make`] has made. `false` with an exception.
 pub(crate) unsafe fn start_new(new: *mut PyObject) -> bool {
-    if hub::class_has(new, super::run::START_METHOD.get(), START.get()) {
+    if Traits::of(new).has_own_start() {
         return schedule(of(new));
     }
     let result = ffi::PyObject_CallMethodNoArgs(new, START.get());
