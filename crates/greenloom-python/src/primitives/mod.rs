@@ -13,7 +13,7 @@
 
 mod channel;
 mod ends;
-mod event;
+pub(crate) mod event;
 pub(crate) mod limit;
 mod linkable;
 mod linkable_type;
@@ -25,13 +25,15 @@ mod queue_items;
 mod queue_type;
 mod result;
 mod rlock;
-mod semaphore;
+pub(crate) mod semaphore;
 mod sleep;
 pub(crate) mod timeout;
 mod timeout_elsewhere;
 mod timeout_text;
 mod waiter;
 mod waiting;
+
+pub(crate) use methods::Own;
 
 use pyo3::ffi::PyObject;
 

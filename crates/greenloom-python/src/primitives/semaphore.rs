@@ -51,8 +51,15 @@ pub(crate) fn bounded_class() -> *mut PyTypeObject {
     BOUNDED.get()
 }
 
+/// Whether an object is a semaphore, of no class of Python's: none of its methods is another.
+#[inline]
+pub(crate) unsafe fn is_plain(object: *mut PyObject) -> bool {
+    ffi::Py_TYPE(object) == SEMAPHORE.get()
+}
+
+/// Takes one off the counter, if there is one.
 #[inline(always)]
-unsafe fn take(this: *mut PyObject) -> bool {
+pub(crate) unsafe fn take(this: *mut PyObject) -> bool {
     let counter = &inside(this).counter;
     let free = counter.get() > 0;
     counter.set(counter.get() - isize::from(free));

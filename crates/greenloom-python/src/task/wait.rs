@@ -6,6 +6,7 @@ use crate::event_loop::{Entry, Ref};
 use crate::hub::links::{Link, Links, Notify};
 use crate::hub::park::{self, Woken};
 use crate::hub::{self, HubBase};
+use crate::primitives::Own;
 use crate::primitives::limit::{self, Ended, Limit};
 use crate::thread::Thread;
 use crate::toolkit;
@@ -108,9 +109,31 @@ pub(super) unsafe extern "C-unwind" fn rawlink(
         let message = c"a link must be callable: %R";
         return ffi::PyErr_Format(ffi::PyExc_TypeError, message.as_ptr(), callback);
     }
-    let task = of(this);
-    task.with_links(|links| links.push(Link::Call(Ref::from_borrowed(callback))));
-    if task.is_ready() && !tell(task) { ptr::null_mut() } else { toolkit::none() }
+    if link(of(this), Ref::from_borrowed(callback)) { toolkit::none() } else { ptr::null_mut() }
+}
+
+/// Has a callable called when it is done. `false` with an exception.
+#[inline]
+unsafe fn link(task: &Task, callback: Ref) -> bool {
+    task.with_links(|links| links.push(Link::Call(callback)));
+    !task.is_ready() || tell(task)
+}
+
+/// `rawlink` of an object that may be a task. `false` with an exception.
+#[inline]
+pub(crate) unsafe fn link_to(object: *mut PyObject, callback: Ref) -> bool {
+    static RAWLINK: Own = Own::new();
+    if RAWLINK.name().is_null() && !RAWLINK.make(super::TASK.get(), c"rawlink") {
+        return false;
+    }
+    if let Some(task) = super::downcast(object)
+        && RAWLINK.is_kept_by(object)
+    {
+        return link(task, callback);
+    }
+    let result = ffi::PyObject_CallMethodOneArg(object, RAWLINK.name(), callback.as_ptr());
+    ffi::Py_XDECREF(result);
+    !result.is_null()
 }
 
 /// `unlink(callback)`.
