@@ -17,7 +17,7 @@ from greenloom._greenloom import (
     set_greenlet_settings_reader,
     set_spawn_callbacks,
 )
-from greenloom._hub_primitives import iwait_on_objects
+from greenloom._hub_primitives import iwait_on_objects, wait_on_objects
 from greenloom._links import (
     FailureSpawnedLink as FailureSpawnedLink,
     SpawnedLink as SpawnedLink,
@@ -199,9 +199,9 @@ def joinall(
     After ``timeout`` seconds those that are done by then are returned. With ``raise_error`` the first error in
     one is raised at once; the others go on.
     """
+    if not raise_error:
+        return wait_on_objects(greenlets, timeout, count)  # type: ignore[no-any-return]
     with iwait_on_objects(greenlets, timeout, count) as ready:
-        if not raise_error:
-            return ready.all()  # type: ignore[no-any-return]
         return [_unless_failed(one) for one in ready]
 
 
