@@ -3,9 +3,9 @@
 //! What happens for each greenlet is here: it is made, counted in, started, and counted out when it ends.
 
 use crate::add_object;
+use crate::event_loop::Ref;
 use crate::globals::{Global, new_reference};
 use crate::hub::{self, intern};
-use crate::event_loop::Ref;
 use crate::object::{StaticType, Table};
 use crate::primitives::{event, semaphore};
 use crate::task;

@@ -1,8 +1,8 @@
 //! `Event`: a flag to wait for.
 
+use super::limit::{self, Ended};
 use super::linkable::{self, Kind, Linkable, READY, of};
 use super::linkable_type;
-use super::limit::{self, Ended};
 use super::linked_wait;
 use super::methods::class_name;
 use crate::object::{StaticType, Table};

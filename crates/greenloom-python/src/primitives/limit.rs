@@ -49,11 +49,7 @@ impl Limit {
     /// Starts to count `timeout`: seconds, a Timeout, None or null, for a wait in `hub`. What a Timeout raises in place of itself is
     /// `error`, unless that is null. `None` with an exception.
     #[inline]
-    pub(crate) unsafe fn start(
-        hub: &HubBase,
-        timeout: *mut PyObject,
-        error: *mut PyObject,
-    ) -> Option<Limit> {
+    pub(crate) unsafe fn start(hub: &HubBase, timeout: *mut PyObject, error: *mut PyObject) -> Option<Limit> {
         if toolkit::is_none(timeout) {
             return Some(Limit::Never);
         }

@@ -1,8 +1,8 @@
 //! `AsyncResult`: a value or an exception that will be there later.
 
+use super::limit::{self, Ended};
 use super::linkable::{self, Kind, Linkable, READY, of};
 use super::linkable_type;
-use super::limit::{self, Ended};
 use super::linked_wait;
 use super::methods::{self, Own, call_method, class_name};
 use crate::globals::{Global, new_reference};

@@ -1,8 +1,8 @@
 //! `Semaphore` and `BoundedSemaphore`: counters to be acquired and released.
 
+use super::limit::{self, Ended};
 use super::linkable::{self, Kind, Linkable, READY, of};
 use super::linkable_type;
-use super::limit::{self, Ended};
 use super::linked_wait::{self, Waiter};
 use super::methods::{Own, class_name};
 use crate::errors::Caught;

@@ -12,8 +12,8 @@ mod wait;
 
 pub(crate) use run::{RUN, START_METHOD, run, runs_itself, start_scheduled};
 pub(crate) use spawned::MOST as MOST_FRAMES;
-pub(crate) use wait::link_to;
 pub(crate) use start::{make, start_new as start};
+pub(crate) use wait::link_to;
 
 use crate::globals::{Global, new_reference};
 use crate::hub::links::Links;

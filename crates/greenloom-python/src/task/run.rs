@@ -24,8 +24,7 @@ pub(super) unsafe fn find_methods() -> bool {
         place.replace(ffi::PyObject_GetAttr(class.cast(), name.get()));
         !place.get().is_null()
     };
-    find(&RUN, TASK.get(), &globals::RUN)
-        && find(&START_METHOD, TASK.get(), &START)
+    find(&RUN, TASK.get(), &globals::RUN) && find(&START_METHOD, TASK.get(), &START)
 }
 
 /// Whether a greenlet is a task that is to be started, by nobody's methods but ours.

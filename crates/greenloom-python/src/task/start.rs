@@ -227,6 +227,7 @@ unsafe fn track(task: &Task, thread: &Thread) -> bool {
 }
 
 /// A weak reference to the current greenlet; owned. Most tasks are made by whoever has made the last one.
+#[allow(deprecated, reason = "the function that replaces it is not before 3.13")]
 unsafe fn weak_reference(thread: &Thread, maker: *mut PyObject) -> *mut PyObject {
     let last = thread.maker.get();
     if !last.is_null() && ffi::PyWeakref_GetObject(last) == maker {
