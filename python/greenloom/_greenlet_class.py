@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable
 from types import TracebackType
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from greenloom import _spawn_stack
 from greenloom._compat import reraise
@@ -17,7 +17,7 @@ from greenloom._greenloom import (
     set_greenlet_settings_reader,
     set_spawn_callbacks,
 )
-from greenloom._hub_primitives import iwait_on_objects
+from greenloom._hub_primitives import iwait_on_objects, wait_on_objects
 from greenloom._links import (
     FailureSpawnedLink as FailureSpawnedLink,
     SpawnedLink as SpawnedLink,
@@ -162,25 +162,6 @@ class Greenlet(HubGreenlet):
     #: The exception that is raised by a throw with these arguments.
     _as_exception = staticmethod(_as_exception)
 
-    # What Rust calls where there is a time limit.
-
-    def _wait_in_time(self, timeout: float | Literal[False] | None) -> None:
-        """Wait until it is done; raise Timeout after ``timeout`` seconds, or at once if that is False."""
-        if timeout is False:
-            raise Timeout
-        with Timeout._start_new_or_dummy(timeout):
-            self._wait()
-
-    def _join_in_time(self, timeout: float) -> None:
-        limit = Timeout._start_new_or_dummy(timeout)
-        try:
-            self._wait()
-        except Timeout as expired:
-            if expired is not limit:
-                raise
-        finally:
-            limit.close()
-
     def __enter__(self) -> Greenlet:
         return self
 
@@ -218,9 +199,9 @@ def joinall(
     After ``timeout`` seconds those that are done by then are returned. With ``raise_error`` the first error in
     one is raised at once; the others go on.
     """
+    if not raise_error:
+        return wait_on_objects(greenlets, timeout, count)  # type: ignore[no-any-return]
     with iwait_on_objects(greenlets, timeout, count) as ready:
-        if not raise_error:
-            return ready.all()  # type: ignore[no-any-return]
         return [_unless_failed(one) for one in ready]
 
 

@@ -87,19 +87,20 @@ class _WaitIterator(Iterator[Any]):
     Used in a ``with``, it takes its links back when the iteration is left early.
     """
 
+    # The greenlet that waits, and how many objects it wants before it is worth switching to it.
+    _waiting: greenlet | None = None
+    _wanted = 1
+    _begun = False
+    _timer: Any = None
+
     def __init__(self, objects: Collection[Any], hub: Any, timeout: float | None, count: int | None) -> None:
         # Those that have become ready and are still to be handed out.
         self._ready: deque[Any] = deque()
-        # The greenlet that waits, and how many objects it wants before it is worth switching to it.
-        self._waiting: greenlet | None = None
-        self._wanted = 1
         self._hub = hub
         # All are linked even if fewer are wanted: any of them may be the first.
         self._linked: Collection[Any] = objects
-        self._begun = False
         self._left = len(objects) if count is None else min(count, len(objects))
         self._limit = timeout
-        self._timer: Any = None
 
     def _begin(self) -> None:
         self._begun = True

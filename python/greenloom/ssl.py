@@ -206,12 +206,12 @@ class SSLSocket(__ssl__.SSLSocket, socket):  # type: ignore[misc]
             except __ssl__.SSLWantReadError:
                 if (self.timeout if timeout is timeout_default else timeout) == 0.0:
                     raise
-                watcher = self._read_event
+                wait = self._until_readable
             except __ssl__.SSLWantWriteError:
                 if (self.timeout if timeout is timeout_default else timeout) == 0.0:
                     raise
-                watcher = self._write_event
-            self._wait(watcher, TimeoutError(f"The {doing} operation timed out"), timeout)
+                wait = self._until_writable
+            wait(TimeoutError(f"The {doing} operation timed out"), timeout)
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:
         """Wait for data and return at most ``len`` bytes, or put them into ``buffer`` and return how many."""

@@ -3,10 +3,13 @@
 //! What happens for each greenlet is here: it is made, counted in, started, and counted out when it ends.
 
 use crate::add_object;
+use crate::event_loop::Ref;
 use crate::globals::{Global, new_reference};
 use crate::hub::{self, intern};
 use crate::object::{StaticType, Table};
+use crate::primitives::{event, semaphore};
 use crate::task;
+use crate::thread::SavedError;
 use crate::toolkit::{self, Field, attribute, keywords, single};
 use pyo3::ffi::{self, PyObject};
 use std::ffi::{c_int, c_void};
@@ -154,14 +157,25 @@ unsafe fn track(this: *mut PyObject, greenlet: *mut PyObject) -> bool {
         if discard.is_null() {
             return false;
         }
-        let result = ffi::PyObject_CallMethodOneArg(greenlet, RAWLINK.get(), discard);
-        ffi::Py_DECREF(discard);
-        if result.is_null() {
+        if !task::link_to(greenlet, Ref::from_owned(discard)) {
             return false;
         }
-        ffi::Py_DECREF(result);
     }
-    tell(group.empty.get(), &CLEAR) && ffi::PySet_Add(group.greenlets.get(), greenlet) == 0
+    tell_empty(group, false) && ffi::PySet_Add(group.greenlets.get(), greenlet) == 0
+}
+
+/// Sets or clears the event that is set while there are none. `false` with an exception.
+unsafe fn tell_empty(group: &GroupBase, empty: bool) -> bool {
+    let event = group.empty.get();
+    if event::is_plain(event) {
+        return event::change(event, empty);
+    }
+    tell(event, if empty { &SET } else { &CLEAR })
+}
+
+/// Gives room back. `false` with an exception.
+unsafe fn release(room: *mut PyObject) -> bool {
+    if semaphore::is_plain(room) { semaphore::release_one(room) } else { tell(room, &RELEASE) }
 }
 
 /// `_discard(greenlet)`.
@@ -173,10 +187,10 @@ unsafe extern "C-unwind" fn discard(this: *mut PyObject, greenlet: *mut PyObject
         }
     }
     let members = group.greenlets.get();
-    if (members.is_null() || ffi::PySet_Size(members) == 0) && !tell(group.empty.get(), &SET) {
+    if (members.is_null() || ffi::PySet_Size(members) == 0) && !tell_empty(group, true) {
         return ptr::null_mut();
     }
-    if !group.room.is_empty() && !tell(group.room.get(), &RELEASE) {
+    if !group.room.is_empty() && !release(group.room.get()) {
         return ptr::null_mut();
     }
     toolkit::none()
@@ -211,6 +225,11 @@ unsafe fn admit(
     }
     // It may be replaced while this waits.
     let room = new_reference(group.room.get());
+    if semaphore::is_plain(room) && semaphore::take(room) {
+        let done = count_in_or_release(this, greenlet, room);
+        ffi::Py_DECREF(room);
+        return done;
+    }
     let blocking = if blocking.is_null() { ffi::Py_True() } else { blocking };
     let timeout = if timeout.is_null() { ffi::Py_None() } else { timeout };
     let given = [room, blocking, timeout];
@@ -220,13 +239,7 @@ unsafe fn admit(
     let done = match acquired {
         _ if acquired.is_null() => false,
         _ => match ffi::PyObject_IsTrue(acquired) {
-            1 if count_in(this, greenlet) => true,
-            1 => {
-                let error = crate::thread::SavedError::take();
-                tell(room, &RELEASE);
-                error.restore();
-                false
-            }
+            1 => count_in_or_release(this, greenlet, room),
             0 => {
                 let result = ffi::PyObject_CallMethodNoArgs(this, FULL.get());
                 ffi::Py_XDECREF(result);
@@ -238,6 +251,17 @@ unsafe fn admit(
     ffi::Py_XDECREF(acquired);
     ffi::Py_DECREF(room);
     done
+}
+
+/// [`count_in`], for which room was made. `false` with an exception.
+unsafe fn count_in_or_release(this: *mut PyObject, greenlet: *mut PyObject, room: *mut PyObject) -> bool {
+    if count_in(this, greenlet) {
+        return true;
+    }
+    let error = SavedError::take();
+    release(room);
+    error.restore();
+    false
 }
 
 /// [`track`], or what a derived class has in its place.

@@ -25,16 +25,24 @@ pub(crate) unsafe extern "C" fn new(
 ) -> *mut PyObject {
     let Some(thread) = Thread::get() else { return ptr::null_mut() };
     thread.end_dropped();
-    let this = match (*ptr::addr_of_mut!(ffi::PyBaseObject_Type)).tp_new {
+    let this = match ((*class).tp_alloc, (*ptr::addr_of_mut!(ffi::PyBaseObject_Type)).tp_new) {
+        // It would make a dict, which few greenlets need: they get it with their first attribute.
+        (Some(allocate), _) if has_own_dict(class) => allocate(class, 0),
         // It refuses classes that are abstract.
-        Some(make) if class != TYPE.get() => make(class, NO_ARGUMENTS.get(), ptr::null_mut()),
-        _ => ffi::PyType_GenericAlloc(class, 0),
+        (_, Some(make)) => make(class, NO_ARGUMENTS.get(), ptr::null_mut()),
+        _ => ptr::null_mut(),
     };
     if !this.is_null() {
         let parent = new_reference(thread.current.get().cast());
         Greenlet::attach(this.cast(), false, parent.cast());
     }
     this
+}
+
+/// Whether the attributes of a greenlet of this class are in the dict that all greenlets have, and it may have instances.
+unsafe fn has_own_dict(class: *mut PyTypeObject) -> bool {
+    (*class).tp_flags & ffi::Py_TPFLAGS_IS_ABSTRACT == 0
+        && (*class).tp_dictoffset == std::mem::offset_of!(PyGreenlet, dict) as isize
 }
 
 /// `tp_init(run=None, parent=None)`.
@@ -347,6 +355,7 @@ pub(crate) unsafe fn end_thread(thread: *mut Thread) {
     ffi::Py_XDECREF(record.replace_tracer(ptr::null_mut()));
     ffi::Py_XDECREF(record.hub.replace(ptr::null_mut()));
     ffi::Py_XDECREF(record.failed.replace(ptr::null_mut()));
+    ffi::Py_XDECREF(record.maker.replace(ptr::null_mut()));
     ffi::Py_DECREF(record.current.get().cast());
     ffi::Py_DECREF(record.main.cast());
     drop(record);

@@ -158,6 +158,37 @@ impl StaticType {
     }
 }
 
+/// A type, and the class derived from it that nearly all of its instances have.
+pub(crate) struct UsualClass {
+    base: &'static StaticType,
+    usual: globals::Global,
+}
+
+impl UsualClass {
+    pub(crate) const fn of(base: &'static StaticType) -> UsualClass {
+        UsualClass { base, usual: globals::Global::new() }
+    }
+
+    /// Whether `object` is an instance of the type.
+    #[inline(always)]
+    pub(crate) unsafe fn has(&self, object: *mut PyObject) -> bool {
+        let class: *mut PyObject = ffi::Py_TYPE(object).cast();
+        class == self.usual.get() || self.has_other(class)
+    }
+
+    #[cold]
+    unsafe fn has_other(&self, class: *mut PyObject) -> bool {
+        if ffi::PyType_IsSubtype(class.cast(), self.base.get()) == 0 {
+            return false;
+        }
+        // The first one is kept, so that nothing else is ever where it is.
+        if self.usual.get().is_null() {
+            self.usual.replace(globals::new_reference(class));
+        }
+        true
+    }
+}
+
 /// A table that CPython reads, and never writes.
 #[repr(transparent)]
 pub(crate) struct Table<T>(UnsafeCell<T>);

@@ -369,10 +369,12 @@ unsafe fn end(thread: &Thread, greenlet: &Greenlet, mut result: *mut PyObject) -
         exited = !result.is_null();
     }
     // May run other code, and switch; this greenlet can still be switched back to.
-    let error = SavedError::take();
+    let error = result.is_null().then(|| SavedError::take());
     ffi::Py_XDECREF(run);
     greenlet.drop_arguments();
-    error.restore();
+    if let Some(error) = error {
+        error.restore();
+    }
     greenlet.phase.set(Phase::Dead);
     let failed = result.is_null();
     let mut parent = greenlet.parent.get();

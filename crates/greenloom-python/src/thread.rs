@@ -53,6 +53,8 @@ pub(crate) struct Thread {
     pub(crate) hub: Cell<*mut PyObject>,
     /// The greenlet whose error is on its way to the hub; owned, null mostly.
     pub(crate) failed: Cell<*mut PyObject>,
+    /// A weak reference to who has last made a task; owned, null if nobody has.
+    pub(crate) maker: Cell<*mut PyObject>,
     /// Waits that there have been.
     pub(crate) waits: Cell<u64>,
     /// Owned, null if there is none.
@@ -117,6 +119,7 @@ impl Thread {
             detached: Cell::new(false),
             hub: Cell::new(ptr::null_mut()),
             failed: Cell::new(ptr::null_mut()),
+            maker: Cell::new(ptr::null_mut()),
             waits: Cell::new(0),
             tracer: Cell::new(ptr::null_mut()),
             dropped: Mutex::new(Vec::new()),

@@ -177,6 +177,19 @@ def test_a_reader_lets_others_run(pair: Pair) -> None:
     spinner.kill()
 
 
+def test_the_hub_reads_what_it_knows_to_be_there(pair: Pair) -> None:
+    left, right = pair
+    left.sendall(b"1234")
+    assert right.recv(64) == b"1234"
+    seen = []
+    with get_hub().loop.io(right.fileno(), 1) as watcher:
+        watcher.start(lambda: seen.append(right.recv(64)))
+        for _ in range(3):
+            left.sendall(b"5678")
+            sleep(0.01)
+    assert seen == [b"5678"] * 3
+
+
 # ----------------------------------------------------------------------------------------------- watchers, and users
 
 

@@ -98,6 +98,8 @@ struct Descriptor {
     /// The number of the socket that says when this is closed; 0: there is none. One that was dropped does not say so, and
     /// leaves its number: the next socket has another.
     owner: u64,
+    /// It was readable, of which no greenlet of the owner was told.
+    seen: bool,
     /// Greenlets of the owner that wait to read, and to write.
     parked: [Option<Parked>; 2],
     /// Watchers that are started and wish to read, and to write.
@@ -241,6 +243,12 @@ impl Poller {
             .map(|side| if events & side != 0 { descriptor.parked[place(side)].take() } else { None })
     }
 
+    /// Whether a descriptor was readable since this was last asked, and none of its owner's greenlets was told.
+    #[inline]
+    pub(crate) fn take_seen(&mut self, fd: RawFd) -> bool {
+        self.known.get_mut(&fd).is_some_and(|descriptor| std::mem::take(&mut descriptor.seen))
+    }
+
     /// All that wait for descriptors, to let go of them.
     pub(crate) fn take_all_parked(&mut self) -> Vec<Parked> {
         self.known
@@ -382,6 +390,9 @@ impl Poller {
                     continue;
                 }
             };
+            if events & READ != 0 && descriptor.parked[0].is_none() {
+                descriptor.seen = true;
+            }
             let wanted = descriptor.wanted();
             let surplus = events & !wanted;
             if surplus != 0 && (!ended || wanted == 0) {

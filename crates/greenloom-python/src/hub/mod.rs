@@ -5,11 +5,12 @@
 
 pub(crate) mod links;
 pub(crate) mod park;
+pub(crate) mod traits;
 mod wait;
 
 use crate::event_loop::Loop;
 use crate::globals::{Global, new_reference};
-use crate::object::{self, PyGreenlet, StaticType, Table};
+use crate::object::{self, PyGreenlet, StaticType, Table, UsualClass};
 use crate::thread::Thread;
 use crate::toolkit::{self, Field};
 use crate::{add_object, life};
@@ -68,6 +69,7 @@ impl HubBase {
 }
 
 pub(crate) static HUB: StaticType = StaticType::new();
+static HUBS: UsualClass = UsualClass::of(&HUB);
 
 /// `greenloom._hub_local._make_hub`.
 static MAKE_HUB: Global = Global::new();
@@ -104,7 +106,7 @@ unsafe fn of<'a>(this: *mut PyObject) -> &'a HubBase {
 /// `object` as a hub, if it is one.
 #[inline]
 pub(crate) unsafe fn downcast<'a>(object: *mut PyObject) -> Option<&'a HubBase> {
-    if !object.is_null() && ffi::PyObject_TypeCheck(object, HUB.get()) != 0 { Some(of(object)) } else { None }
+    if !object.is_null() && HUBS.has(object) { Some(of(object)) } else { None }
 }
 
 unsafe extern "C" fn get_loop(this: *mut PyObject, _: *mut c_void) -> *mut PyObject {
@@ -170,6 +172,7 @@ pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
         && ffi::PyModule_AddFunctions(module, FUNCTIONS.get()) == 0
         && park::make_sentinel()
         && wait::make_names()
+        && traits::make_names()
 }
 
 static FUNCTIONS: Table<[ffi::PyMethodDef; 5]> = Table::new([

@@ -16,6 +16,7 @@ use crate::arguments::Payload;
 use crate::event_loop::timers::Due;
 use crate::event_loop::{Entry, Loop, Ref};
 use crate::globals::{Global, NO_ARGUMENTS, new_reference};
+use crate::hub::traits::Traits;
 use crate::hub::{self, HubBase};
 use crate::object::{Phase, PyGreenlet, behind};
 use crate::switch;
@@ -47,6 +48,16 @@ pub(crate) unsafe fn make_sentinel() -> bool {
         && !EXPIRED.get().is_null()
         && !RAW_SWITCH.get().is_null()
         && hub::intern(&SWITCH_OUT, c"switch_out")
+}
+
+/// `greenlet.switch`; borrowed.
+pub(super) fn raw_switch() -> *mut PyObject {
+    RAW_SWITCH.get()
+}
+
+/// `"switch_out"`; borrowed.
+pub(super) fn switch_out() -> *mut PyObject {
+    SWITCH_OUT.get()
 }
 
 /// How a wait ended.
@@ -217,7 +228,7 @@ unsafe fn end_wait(greenlet: Ref, wait: u64, with: *mut PyObject) -> *mut PyObje
 #[inline]
 pub(crate) unsafe fn switch_from_hub(greenlet: *mut PyObject, value: *mut PyObject) -> *mut PyObject {
     let name = crate::globals::SWITCH.get();
-    if hub::class_has(greenlet, RAW_SWITCH.get(), name) {
+    if Traits::of(greenlet).has_own_switch() {
         return switch::switch_with(greenlet.cast(), Payload::Value(new_reference(value)));
     }
     ffi::PyObject_CallMethodOneArg(greenlet, name, value)
@@ -374,14 +385,14 @@ unsafe fn is_direct(thread: &Thread, greenlet: *mut PyObject, wait: u64) -> bool
         && (target.phase.get() == Phase::Suspended || greenlet == thread.current.get().cast())
         && !target.refuses.get()
         && ptr::eq(target.main.get(), thread.main)
-        && hub::class_has(greenlet, RAW_SWITCH.get(), crate::globals::SWITCH.get())
+        && Traits::of(greenlet).has_own_switch()
 }
 
 /// Whether the greenlet that leaves wants to know.
 #[inline]
 unsafe fn has_switch_out(me: *mut PyGreenlet) -> bool {
     let dict = (*me).dict;
-    !hub::look_up(me.cast(), SWITCH_OUT.get()).is_null()
+    Traits::of(me.cast()).has_switch_out()
         || !dict.is_null() && !ffi::PyDict_GetItem(dict, SWITCH_OUT.get()).is_null()
 }
 

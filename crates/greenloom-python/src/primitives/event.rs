@@ -1,8 +1,9 @@
 //! `Event`: a flag to wait for.
 
+use super::limit::{self, Ended};
 use super::linkable::{self, Kind, Linkable, READY, of};
 use super::linkable_type;
-use super::linked_wait::{self, Ended};
+use super::linked_wait;
 use super::methods::class_name;
 use crate::object::{StaticType, Table};
 use crate::toolkit;
@@ -12,20 +13,29 @@ use std::ptr;
 
 static TYPE: StaticType = StaticType::new();
 
+/// Whether an object is an event, of no class of Python's: none of its methods is another.
+#[inline]
+pub(crate) unsafe fn is_plain(object: *mut PyObject) -> bool {
+    !object.is_null() && ffi::Py_TYPE(object) == TYPE.get()
+}
+
+/// Sets or clears an event. `false` with an exception.
+#[inline]
+pub(crate) unsafe fn change(this: *mut PyObject, flag: bool) -> bool {
+    of(this).flag.set(flag);
+    !flag || !of(this).is_awaited() || linkable::check_and_notify(this)
+}
+
 unsafe extern "C-unwind" fn is_set(this: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     toolkit::boolean(of(this).flag.get())
 }
 
 unsafe extern "C-unwind" fn set(this: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    of(this).flag.set(true);
-    if of(this).is_awaited() && !linkable::check_and_notify(this) {
-        return ptr::null_mut();
-    }
-    toolkit::none()
+    if change(this, true) { toolkit::none() } else { ptr::null_mut() }
 }
 
 unsafe extern "C-unwind" fn clear(this: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    of(this).flag.set(false);
+    change(this, false);
     toolkit::none()
 }
 
@@ -50,7 +60,7 @@ unsafe extern "C-unwind" fn wait(
         // The flag itself may have been cleared since.
         Ended::Told => toolkit::boolean(true),
         Ended::TooLate => {
-            linked_wait::forget_timeout();
+            limit::forget_timeout();
             toolkit::boolean(false)
         }
         Ended::Raised => ptr::null_mut(),

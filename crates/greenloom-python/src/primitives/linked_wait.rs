@@ -2,9 +2,9 @@
 //!
 //! What a [`Waiter`] holds is plain data, as the greenlet may be left for good while it is parked.
 
+use super::limit::{Ended, Limit};
 use super::linkable::{self, of};
-use super::methods::{self, call_named, imported};
-use crate::errors::Caught;
+use super::methods::{call_named, imported};
 use crate::event_loop::clock;
 use crate::globals::{Global, new_reference};
 use crate::hub::park::{self, Woken};
@@ -13,17 +13,6 @@ use crate::thread::Thread;
 use crate::toolkit;
 use pyo3::ffi::{self, PyObject};
 use std::ptr;
-
-/// How a wait ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// It was told that the object is, or was, ready.
-    Told,
-    /// The time was over. The Timeout is set as the exception, unless the thread was blocked: see [`forget_timeout`], [`set_timeout`].
-    TooLate,
-    /// By another exception, which is set.
-    Raised,
-}
 
 /// Where it waits.
 #[derive(Clone, Copy)]
@@ -41,18 +30,11 @@ pub(crate) struct Waiter {
     source: *mut PyObject,
     thread: &'static Thread,
     place: Place,
-    /// Raises itself when the time is over; owned, null without a limit.
-    timer: *mut PyObject,
+    limit: Limit,
 }
 
-/// `greenloom.timeout.Timeout`, and what starts one.
-static TIMEOUT: Global = Global::new();
 static INVALID_SWITCH: Global = Global::new();
 static ALLOCATE_LOCK: Global = Global::new();
-
-unsafe fn timeout_class() -> *mut PyObject {
-    imported(&TIMEOUT, c"greenloom.timeout", c"Timeout")
-}
 
 /// Seconds in a number that every lock takes.
 const LONGEST: f64 = 4_000_000.0;
@@ -74,13 +56,7 @@ impl Waiter {
             park::no_hub();
             return None;
         };
-        let mut timer = ptr::null_mut();
-        if !toolkit::is_none(timeout) {
-            timer = call_named(timeout_class(), c"_start_new_or_dummy", &[timeout]);
-            if timer.is_null() {
-                return None;
-            }
-        }
+        let limit = Limit::start(hub, timeout, ptr::null_mut())?;
         let inside = of(source);
         let place = match inside.owner() {
             Some(owner) if ptr::eq(owner, hub) => Place::Owner(hub),
@@ -90,7 +66,7 @@ impl Waiter {
                 Place::Owner(hub)
             }
         };
-        Some(Waiter { source, thread, place, timer })
+        Some(Waiter { source, thread, place, limit })
     }
 
     #[cold]
@@ -114,7 +90,7 @@ impl Waiter {
         }
         let result = call_named(lock, c"acquire", &[]);
         ffi::Py_XDECREF(result);
-        Some(Waiter { source, thread, place: Place::Lock(lock, until), timer: ptr::null_mut() })
+        Some(Waiter { source, thread, place: Place::Lock(lock, until), limit: Limit::Never })
     }
 
     /// Waits to be told; before all others if it comes `again`. Tells whether it is on the list no more because it was told.
@@ -144,14 +120,14 @@ impl Waiter {
         }
         let woken = match self.place {
             Place::Elsewhere(_) => self.park_elsewhere(hub),
-            _ => park::park_held_open(self.thread, hub),
+            _ => self.park_in(hub, park::park_held_open),
         };
         match woken {
             Woken::Resumed => (Ended::Told, true),
             Woken::Expired => (Ended::TooLate, !self.leave(wait)),
             Woken::Raised => {
                 let told = !self.leave(wait);
-                (if self.is_of_timer() { Ended::TooLate } else { Ended::Raised }, told)
+                (self.limit.judge(), told)
             }
             Woken::Stray(value) => {
                 let told = !self.leave(wait);
@@ -175,9 +151,18 @@ impl Waiter {
     unsafe fn park_elsewhere(&self, hub: &HubBase) -> Woken {
         let Some(inside) = hub.event_loop() else { return park::park(self.thread, hub) };
         inside.hold_open(true);
-        let woken = park::park(self.thread, hub);
+        let woken = self.park_in(hub, park::park);
         inside.hold_open(false);
         woken
+    }
+
+    /// Parks, by `park` if the clock does not matter.
+    #[inline]
+    unsafe fn park_in(&self, hub: &HubBase, park: unsafe fn(&Thread, &HubBase) -> Woken) -> Woken {
+        match self.limit {
+            Limit::Until(deadline) => park::park_until(self.thread, hub, deadline, true),
+            _ => park(self.thread, hub),
+        }
     }
 
     /// Takes it off the list; `false` if it was told.
@@ -223,37 +208,13 @@ impl Waiter {
         }
     }
 
-    /// Whether the exception that is set is that of its own timer.
-    unsafe fn is_of_timer(&self) -> bool {
-        if self.timer.is_null() {
-            return false;
-        }
-        let error = Caught::take();
-        let is = error.value == self.timer;
-        error.restore();
-        is
-    }
-
     /// Stops counting. Keeps the exception that is set; `false` with another one.
     #[inline]
     pub(crate) unsafe fn end(self) -> bool {
         if let Place::Lock(lock, _) = self.place {
             ffi::Py_DECREF(lock);
         }
-        self.timer.is_null() || self.close()
-    }
-
-    unsafe fn close(self) -> bool {
-        let error = Caught::take();
-        let result = call_named(self.timer, c"close", &[]);
-        ffi::Py_DECREF(self.timer);
-        if result.is_null() {
-            drop(error);
-            return false;
-        }
-        ffi::Py_DECREF(result);
-        error.restore();
-        true
+        self.limit.stop(c"close")
     }
 }
 
@@ -318,60 +279,4 @@ unsafe fn seconds_of(timeout: *mut PyObject) -> Option<Option<f64>> {
     let number = ffi::PyFloat_AsDouble(seconds);
     ffi::Py_DECREF(seconds);
     if number == -1.0 && !ffi::PyErr_Occurred().is_null() { None } else { Some(Some(number)) }
-}
-
-/// A wait that has ended [`TooLate`](Ended::TooLate) is no error.
-pub(crate) unsafe fn forget_timeout() {
-    ffi::PyErr_Clear();
-}
-
-/// A wait of `timeout` that has ended [`TooLate`](Ended::TooLate) is an error, which is set; `false` if the Timeout keeps itself to
-/// itself.
-pub(crate) unsafe fn set_timeout(timeout: *mut PyObject) -> bool {
-    let class = timeout_class();
-    if class.is_null() {
-        return true;
-    }
-    let given = ffi::PyObject_IsInstance(timeout, class) == 1;
-    if !ffi::PyErr_Occurred().is_null() {
-        let error = Caught::take();
-        let silent = given && is_silent(timeout);
-        if silent {
-            drop(error);
-        } else {
-            error.restore();
-        }
-        return !silent;
-    }
-    if given {
-        methods::raise(timeout);
-        return true;
-    }
-    // Made without a timer, which would need a hub.
-    let expired = ffi::PyObject_CallNoArgs(class);
-    if !expired.is_null() {
-        if ffi::PyObject_SetAttrString(expired, c"seconds".as_ptr(), timeout) == 0 {
-            methods::raise(expired);
-        }
-        ffi::Py_DECREF(expired);
-    }
-    true
-}
-
-unsafe fn is_silent(timeout: *mut PyObject) -> bool {
-    let exception = ffi::PyObject_GetAttrString(timeout, c"exception".as_ptr());
-    if exception.is_null() {
-        ffi::PyErr_Clear();
-        return false;
-    }
-    ffi::Py_DECREF(exception);
-    exception == ffi::Py_False()
-}
-
-/// Raises a Timeout at once: there is nothing yet, and it is not to be waited for.
-pub(crate) unsafe fn raise_timeout() {
-    let class = timeout_class();
-    if !class.is_null() {
-        ffi::PyErr_SetNone(class);
-    }
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`linkable`], [`linkable_type`] | what they share: who waits, and how those are told |
 //! | [`linked_wait`] | one wait, in whatever thread, with or without a limit |
+//! | [`limit`] | how long a wait may last |
 //! | [`event`], [`result`], [`semaphore`], [`lock`], [`rlock`] | the types |
 //! | [`timeout`], [`timeout_text`], [`timeout_elsewhere`] | timeouts |
 //! | [`queue`], [`queue_items`], [`queue_type`], [`channel`] | queues |
@@ -12,7 +13,8 @@
 
 mod channel;
 mod ends;
-mod event;
+pub(crate) mod event;
+pub(crate) mod limit;
 mod linkable;
 mod linkable_type;
 mod linked_wait;
@@ -23,13 +25,15 @@ mod queue_items;
 mod queue_type;
 mod result;
 mod rlock;
-mod semaphore;
+pub(crate) mod semaphore;
 mod sleep;
 pub(crate) mod timeout;
 mod timeout_elsewhere;
 mod timeout_text;
 mod waiter;
 mod waiting;
+
+pub(crate) use methods::Own;
 
 use pyo3::ffi::PyObject;
 

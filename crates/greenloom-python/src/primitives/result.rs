@@ -1,8 +1,9 @@
 //! `AsyncResult`: a value or an exception that will be there later.
 
+use super::limit::{self, Ended};
 use super::linkable::{self, Kind, Linkable, READY, of};
 use super::linkable_type;
-use super::linked_wait::{self, Ended};
+use super::linked_wait;
 use super::methods::{self, Own, call_method, class_name};
 use crate::globals::{Global, new_reference};
 use crate::hub;
@@ -180,7 +181,7 @@ unsafe fn raise(this: *mut PyObject) {
     ffi::Py_DECREF(exception);
 }
 
-unsafe fn get_value(this: *mut PyObject, block: bool, timeout: *mut PyObject) -> *mut PyObject {
+unsafe fn get_value(this: *mut PyObject, mut block: bool, timeout: *mut PyObject) -> *mut PyObject {
     let result = inside(this);
     loop {
         if !result.value.is_empty() {
@@ -191,12 +192,12 @@ unsafe fn get_value(this: *mut PyObject, block: bool, timeout: *mut PyObject) ->
             return ptr::null_mut();
         }
         if !block {
-            linked_wait::raise_timeout();
+            limit::raise_timeout();
             return ptr::null_mut();
         }
         match linked_wait::wait(this, timeout) {
             Ended::Told => {}
-            Ended::TooLate if !linked_wait::set_timeout(timeout) => {}
+            Ended::TooLate if !limit::set_timeout(timeout) => block = false,
             Ended::TooLate | Ended::Raised => return ptr::null_mut(),
         }
     }
@@ -266,7 +267,7 @@ unsafe extern "C-unwind" fn wait(
     }
     match linked_wait::wait(this, timeout) {
         Ended::Told => {}
-        Ended::TooLate => linked_wait::forget_timeout(),
+        Ended::TooLate => limit::forget_timeout(),
         Ended::Raised => return ptr::null_mut(),
     }
     inside(this).value.or_none()

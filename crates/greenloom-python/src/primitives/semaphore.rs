@@ -1,8 +1,9 @@
 //! `Semaphore` and `BoundedSemaphore`: counters to be acquired and released.
 
+use super::limit::{self, Ended};
 use super::linkable::{self, Kind, Linkable, READY, of};
 use super::linkable_type;
-use super::linked_wait::{self, Ended, Waiter};
+use super::linked_wait::{self, Waiter};
 use super::methods::{Own, class_name};
 use crate::errors::Caught;
 use crate::globals::Global;
@@ -50,8 +51,15 @@ pub(crate) fn bounded_class() -> *mut PyTypeObject {
     BOUNDED.get()
 }
 
+/// Whether an object is a semaphore, of no class of Python's: none of its methods is another.
+#[inline]
+pub(crate) unsafe fn is_plain(object: *mut PyObject) -> bool {
+    ffi::Py_TYPE(object) == SEMAPHORE.get()
+}
+
+/// Takes one off the counter, if there is one.
 #[inline(always)]
-unsafe fn take(this: *mut PyObject) -> bool {
+pub(crate) unsafe fn take(this: *mut PyObject) -> bool {
     let counter = &inside(this).counter;
     let free = counter.get() > 0;
     counter.set(counter.get() - isize::from(free));
@@ -86,7 +94,7 @@ unsafe fn acquire_later(this: *mut PyObject, timeout: *mut PyObject) -> Option<b
         again = true;
     };
     if ended == Ended::TooLate {
-        linked_wait::forget_timeout();
+        limit::forget_timeout();
     }
     // There may be one for the next as well; and if this one leaves without, it was told in vain.
     if told && counter(this) > 0 && of(this).is_awaited() && !pass_on(this) {
@@ -204,7 +212,7 @@ unsafe extern "C-unwind" fn wait(
             // It takes none, so the next may have it.
             Ended::Told if !linkable::check_and_notify(this) => return ptr::null_mut(),
             Ended::Told => {}
-            Ended::TooLate => linked_wait::forget_timeout(),
+            Ended::TooLate => limit::forget_timeout(),
             Ended::Raised => return ptr::null_mut(),
         }
     }

@@ -2,6 +2,7 @@
 //! only.
 
 use super::ends::Who;
+use super::limit::Limit;
 use crate::event_loop::Ref;
 use crate::globals::{Global, new_reference};
 use crate::hub::park::{self, Woken};
@@ -31,8 +32,9 @@ pub(crate) struct Waiting<'a> {
     /// The `ThreadParker` that stands for a thread without a hub; owned, else null.
     parker: *mut PyObject,
     wait: u64,
-    /// The Timeout that runs; owned, null if there is none.
-    timeout: *mut PyObject,
+    limit: Limit,
+    /// What is raised when the time is over; borrowed.
+    error: *mut PyObject,
 }
 
 impl Waiting<'_> {
@@ -44,22 +46,17 @@ impl Waiting<'_> {
         error: *mut PyObject,
     ) -> Option<Waiting<'a>> {
         let mut new =
-            Waiting { thread, hub: None, parker: ptr::null_mut(), wait: 0, timeout: ptr::null_mut() };
+            Waiting { thread, hub: None, parker: ptr::null_mut(), wait: 0, limit: Limit::Never, error };
         if thread.hub.get().is_null() && !has_to_wait_in_hub()? {
             new.parker = make_parker(timeout, error);
             return if new.parker.is_null() { None } else { Some(new) };
         }
         new.hub = hub::downcast(thread.hub.get());
-        if new.hub.and_then(HubBase::event_loop).is_none() {
+        let Some(hub) = new.hub.filter(|hub| hub.event_loop().is_some()) else {
             park::no_hub();
             return None;
-        }
-        if !timeout.is_null() && timeout != ffi::Py_None() {
-            new.timeout = start_timeout(timeout, error);
-            if new.timeout.is_null() {
-                return None;
-            }
-        }
+        };
+        new.limit = Limit::start(hub, timeout, error)?;
         Some(new)
     }
 
@@ -79,8 +76,16 @@ impl Waiting<'_> {
         let Some(hub) = self.hub else { return park_thread(self.parker) };
         // What ran since it began may have waited for something else.
         behind(self.thread.current.get()).wait.set(self.wait);
-        match park::park_held_open(self.thread, hub) {
-            Woken::Resumed | Woken::Expired => Ended::Told,
+        let woken = match self.limit {
+            Limit::Until(deadline) => park::park_until(self.thread, hub, deadline, true),
+            _ => park::park_held_open(self.thread, hub),
+        };
+        match woken {
+            Woken::Resumed => Ended::Told,
+            Woken::Expired => {
+                ffi::PyErr_SetNone(self.error);
+                Ended::Raised
+            }
             Woken::Raised => Ended::Raised,
             Woken::Stray(value) => {
                 raise_stray(value);
@@ -100,7 +105,7 @@ impl Waiting<'_> {
     /// Stops counting the time. Keeps the exception that is set.
     #[inline]
     pub(crate) unsafe fn end(&self) {
-        if !self.timeout.is_null() || !self.parker.is_null() {
+        if matches!(self.limit, Limit::Timeout(_)) || !self.parker.is_null() {
             self.end_slowly();
         }
     }
@@ -108,16 +113,9 @@ impl Waiting<'_> {
     #[cold]
     unsafe fn end_slowly(&self) {
         let error = SavedError::take();
-        if !self.timeout.is_null() {
-            let name = ffi::PyUnicode_InternFromString(c"cancel".as_ptr());
-            let result = ffi::PyObject_CallMethodNoArgs(self.timeout, name);
-            if result.is_null() {
-                ffi::PyErr_WriteUnraisable(self.timeout);
-            }
-            ffi::Py_XDECREF(result);
-            ffi::Py_XDECREF(name);
+        if !self.limit.stop(c"cancel") {
+            ffi::PyErr_WriteUnraisable(ptr::null_mut());
         }
-        ffi::Py_XDECREF(self.timeout);
         ffi::Py_XDECREF(self.parker);
         error.restore();
     }
@@ -203,17 +201,6 @@ unsafe fn park_thread(parker: *mut PyObject) -> Ended {
     }
     ffi::Py_DECREF(told);
     if told == ffi::Py_True() { Ended::Told } else { Ended::TimedOut }
-}
-
-unsafe fn start_timeout(timeout: *mut PyObject, error: *mut PyObject) -> *mut PyObject {
-    static TIMEOUT: Global = Global::new();
-    static START: Global = Global::new();
-    let class = imported(&TIMEOUT, c"greenloom.timeout", c"Timeout");
-    if class.is_null() || START.get().is_null() && !hub::intern(&START, c"_start_new_or_dummy") {
-        return ptr::null_mut();
-    }
-    let args = [class, timeout, error];
-    ffi::PyObject_VectorcallMethod(START.get(), args.as_ptr(), args.len(), ptr::null_mut())
 }
 
 /// Somebody has switched here who had no business to; takes over what was switched with.

@@ -43,13 +43,16 @@ unsafe fn size_of(argument: *mut PyObject, negative: &CStr) -> Option<usize> {
     Some(size as usize)
 }
 
-/// Whether to wait before the first try: the last call took all that there was. Epoll says if there is more.
+/// Whether to wait before the first try: the last call took all that there was, and nothing has come since that the loop knows
+/// of.
 #[inline]
 unsafe fn is_drained(this: *mut PyObject, flags: c_int) -> bool {
+    let socket = of(this);
     flags == 0
-        && of(this).drained.replace(false)
+        && socket.drained.replace(false)
         && descriptor(this) >= 0
-        && !wait::never_waits(of(this).timeout.get())
+        && !wait::never_waits(socket.timeout.get())
+        && !wait::is_known_ready(this)
 }
 
 /// Remembers whether a call took all that there was. Datagrams come one by one, and the end of a stream is there at once.

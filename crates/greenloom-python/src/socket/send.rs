@@ -234,9 +234,7 @@ pub(super) unsafe extern "C-unwind" fn sendto(
         return ptr::null_mut();
     }
     if count != 2 && count != 3 {
-        let given = [this, ffi::Py_None()];
-        // Has the words for it.
-        return ffi::PyObject_Vectorcall(SENDTO.function.get(), given.as_ptr(), 2, ptr::null_mut());
+        return refuse_count(this, args, count);
     }
     let (data, target) = (*args, *args.offset(count - 1));
     let given = if count == 3 { *args.add(1) } else { ptr::null_mut() };
@@ -265,6 +263,14 @@ pub(super) unsafe extern "C-unwind" fn sendto(
             return ptr::null_mut();
         }
     }
+}
+
+/// Has the inherited call say what is wrong with the number of arguments.
+#[cold]
+unsafe fn refuse_count(this: *mut PyObject, args: *const *mut PyObject, count: isize) -> *mut PyObject {
+    let mut given = vec![this];
+    given.extend((0..count).map(|index| *args.offset(index)));
+    ffi::PyObject_Vectorcall(SENDTO.function.get(), given.as_ptr(), given.len(), ptr::null_mut())
 }
 
 /// The same for any address: names are looked up by Python, and the rest is the inherited call's.

@@ -87,6 +87,19 @@ pub(super) unsafe fn never_waits(timeout: *mut PyObject) -> bool {
     seconds == 0.0
 }
 
+/// Whether the loop has found the socket readable and has told none of its readers. True as well for the hub, which cannot wait
+/// to hear of it.
+#[inline]
+pub(super) unsafe fn is_known_ready(this: *mut PyObject) -> bool {
+    let Some(thread) = Thread::known() else { return true };
+    let hub = of(this).hub.get();
+    if thread.hub.get() != hub || hub == thread.current.get().cast() {
+        return true;
+    }
+    let inside = of(this).event_loop();
+    inside.is_none_or(|inside| inside.state.with(|state| state.poller.take_seen(descriptor(this))))
+}
+
 #[inline]
 fn place(side: u32) -> usize {
     usize::from(side == WRITE)

@@ -10,13 +10,15 @@ mod spawned;
 mod start;
 mod wait;
 
-pub(crate) use run::{RUN, run, runs_itself, start_scheduled};
+pub(crate) use run::{RUN, START_METHOD, run, runs_itself, start_scheduled};
+pub(crate) use spawned::MOST as MOST_FRAMES;
 pub(crate) use start::{make, start_new as start};
+pub(crate) use wait::link_to;
 
 use crate::globals::{Global, new_reference};
 use crate::hub::links::Links;
 use crate::hub::{self, HubBase};
-use crate::object::{self, PyGreenlet, StaticType, Table};
+use crate::object::{self, PyGreenlet, StaticType, Table, UsualClass};
 use crate::toolkit::Field;
 use crate::{add_object, life};
 use pyo3::ffi::{self, PyObject, PyTypeObject};
@@ -113,6 +115,7 @@ impl Task {
 }
 
 pub(crate) static TASK: StaticType = StaticType::new();
+static TASKS: UsualClass = UsualClass::of(&TASK);
 
 #[inline]
 unsafe fn of<'a>(this: *mut PyObject) -> &'a Task {
@@ -122,7 +125,7 @@ unsafe fn of<'a>(this: *mut PyObject) -> &'a Task {
 /// `object` as a task, if it is one.
 #[inline]
 pub(crate) unsafe fn downcast<'a>(object: *mut PyObject) -> Option<&'a Task> {
-    if ffi::PyObject_TypeCheck(object, TASK.get()) != 0 { Some(of(object)) } else { None }
+    if TASKS.has(object) { Some(of(object)) } else { None }
 }
 
 /// Names that are looked up often.
@@ -130,7 +133,6 @@ static UNDERSCORE_RUN: Global = Global::new();
 static LOOP: Global = Global::new();
 static START: Global = Global::new();
 static TREE_LOCALS: Global = Global::new();
-static STACK_LIMIT: Global = Global::new();
 /// `(None, None, None)`.
 static SUCCESS: Global = Global::new();
 
@@ -242,7 +244,6 @@ pub(crate) unsafe fn add_to(module: *mut PyObject) -> bool {
         (&LOOP, c"loop"),
         (&START, c"start"),
         (&TREE_LOCALS, c"spawn_tree_locals"),
-        (&STACK_LIMIT, c"spawning_stack_limit"),
     ];
     ffi::PyType_Ready(t) == 0
         && !SUCCESS.get().is_null()

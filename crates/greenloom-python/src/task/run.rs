@@ -5,7 +5,7 @@ use crate::arguments::Payload;
 use crate::errors::Caught;
 use crate::event_loop::Ref;
 use crate::globals::{self, GREENLET_EXIT, Global, NO_ARGUMENTS, new_reference};
-use crate::hub;
+use crate::hub::traits::Traits;
 use crate::object::PyGreenlet;
 use crate::shim;
 use crate::switch;
@@ -16,19 +16,15 @@ use std::ptr;
 
 /// `HubGreenlet.run`, which also stands for it in the thread: no method need be made to begin a task.
 pub(crate) static RUN: Global = Global::new();
-/// `greenlet.switch`.
-static RAW_SWITCH: Global = Global::new();
 /// `HubGreenlet.start`.
-pub(super) static START_METHOD: Global = Global::new();
+pub(crate) static START_METHOD: Global = Global::new();
 
 pub(super) unsafe fn find_methods() -> bool {
     let find = |place: &Global, class: *mut ffi::PyTypeObject, name: &Global| {
         place.replace(ffi::PyObject_GetAttr(class.cast(), name.get()));
         !place.get().is_null()
     };
-    find(&RUN, TASK.get(), &globals::RUN)
-        && find(&RAW_SWITCH, TASK.get(), &globals::SWITCH)
-        && find(&START_METHOD, TASK.get(), &START)
+    find(&RUN, TASK.get(), &globals::RUN) && find(&START_METHOD, TASK.get(), &START)
 }
 
 /// Whether a greenlet is a task that is to be started, by nobody's methods but ours.
@@ -36,8 +32,7 @@ pub(crate) unsafe fn runs_itself(target: *mut PyObject) -> bool {
     let Some(task) = downcast(target) else { return false };
     let dict = (*target.cast::<PyGreenlet>()).dict;
     task.stage.get() == Stage::Scheduled
-        && hub::class_has(target, RUN.get(), globals::RUN.get())
-        && hub::class_has(target, RAW_SWITCH.get(), globals::SWITCH.get())
+        && Traits::of(target).runs_itself()
         && (dict.is_null() || ffi::PyDict_GetItem(dict, globals::RUN.get()).is_null())
 }
 
@@ -58,7 +53,7 @@ pub(crate) unsafe fn start_scheduled(task: Ref) -> *mut PyObject {
         std::mem::forget(task);
         return switch::leave(thread, target.cast());
     }
-    if hub::class_has(target, RAW_SWITCH.get(), globals::SWITCH.get()) {
+    if Traits::of(target).has_own_switch() {
         let nothing = new_reference(NO_ARGUMENTS.get());
         return switch::switch_with(target.cast(), Payload::Call(nothing, ptr::null_mut()));
     }

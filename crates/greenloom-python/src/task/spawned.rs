@@ -6,10 +6,10 @@ use crate::shim;
 use crate::thread::Thread;
 use pyo3::ffi::{self, PyObject};
 use std::ffi::c_int;
-use std::ptr;
+use std::mem::MaybeUninit;
 
 /// Frames that are looked for at most.
-const MOST: usize = 64;
+pub(crate) const MOST: usize = 64;
 
 /// Code and instruction of each frame, innermost first.
 #[derive(Default)]
@@ -17,12 +17,17 @@ pub(super) struct Stack(Vec<(Ref, c_int)>);
 
 /// The innermost frames of the running greenlet, at most `limit`.
 pub(super) unsafe fn capture(thread: &Thread, limit: usize) -> Stack {
-    let mut codes = [ptr::null_mut(); MOST];
-    let mut places = [0; MOST];
+    let mut codes = [const { MaybeUninit::uninit() }; MOST];
+    let mut places = [const { MaybeUninit::uninit() }; MOST];
     let most = limit.min(MOST) as c_int;
-    let found = shim::gl_capture_stack(thread.tstate, most, codes.as_mut_ptr(), places.as_mut_ptr());
-    let each = codes.iter().zip(&places).take(found as usize);
-    Stack(each.map(|(code, place)| (Ref::from_borrowed(*code), *place)).collect())
+    let (first_code, first_place) = (codes.as_mut_ptr().cast(), places.as_mut_ptr().cast());
+    let found = shim::gl_capture_stack(thread.tstate, most, first_code, first_place) as usize;
+    let mut stack = Vec::with_capacity(found);
+    for (code, place) in codes.iter().zip(&places).take(found) {
+        let code: &MaybeUninit<*mut PyObject> = code;
+        stack.push((Ref::from_borrowed(code.assume_init()), place.assume_init()));
+    }
+    Stack(stack)
 }
 
 impl Stack {

@@ -1,10 +1,11 @@
 //! Making a task, and asking for its start.
 
-use super::{LOOP, STACK_LIMIT, START, Stage, TREE_LOCALS, Task, UNDERSCORE_RUN, downcast, of, spawned};
+use super::{LOOP, START, Stage, TREE_LOCALS, Task, UNDERSCORE_RUN, downcast, of, spawned};
 use crate::attributes;
 use crate::event_loop::{Entry, Ref};
 use crate::globals::{Global, RUN, SWITCH, new_reference};
 use crate::hub;
+use crate::hub::traits::Traits;
 use crate::object::{Table, behind};
 use crate::thread::Thread;
 use crate::toolkit;
@@ -205,7 +206,7 @@ unsafe fn set_context(task: &Task, inherit: bool) -> bool {
 /// Keeps who made it, and where.
 unsafe fn track(task: &Task, thread: &Thread) -> bool {
     let maker: *mut PyObject = thread.current.get().cast();
-    let weak = ffi::PyWeakref_NewRef(maker, ptr::null_mut());
+    let weak = weak_reference(thread, maker);
     if weak.is_null() {
         return false;
     }
@@ -218,13 +219,25 @@ unsafe fn track(task: &Task, thread: &Thread) -> bool {
         }
         task.spawn_tree_locals.set(shared);
     }
-    let limit = hub::look_up(task.as_ptr(), STACK_LIMIT.get());
-    let limit =
-        if !limit.is_null() && ffi::PyLong_Check(limit) != 0 { ffi::PyLong_AsLong(limit) } else { 10 };
+    let limit = Traits::of(task.as_ptr()).stack_limit();
     if limit > 0 {
-        *task.stack.get() = spawned::capture(thread, limit as usize);
+        *task.stack.get() = spawned::capture(thread, limit);
     }
     true
+}
+
+/// A weak reference to the current greenlet; owned. Most tasks are made by whoever has made the last one.
+#[allow(deprecated, reason = "the function that replaces it is not before 3.13")]
+unsafe fn weak_reference(thread: &Thread, maker: *mut PyObject) -> *mut PyObject {
+    let last = thread.maker.get();
+    if !last.is_null() && ffi::PyWeakref_GetObject(last) == maker {
+        return new_reference(last);
+    }
+    let weak = ffi::PyWeakref_NewRef(maker, ptr::null_mut());
+    if !weak.is_null() {
+        ffi::Py_XDECREF(thread.maker.replace(new_reference(weak)));
+    }
+    weak
 }
 
 /// The dict that a greenlet shares with those that it makes; owned.
@@ -384,7 +397,7 @@ pub(super) unsafe extern "C-unwind" fn spawn(
 
 /// Starts what [`make`] has made. `false` with an exception.
 pub(crate) unsafe fn start_new(new: *mut PyObject) -> bool {
-    if hub::class_has(new, super::run::START_METHOD.get(), START.get()) {
+    if Traits::of(new).has_own_start() {
         return schedule(of(new));
     }
     let result = ffi::PyObject_CallMethodNoArgs(new, START.get());

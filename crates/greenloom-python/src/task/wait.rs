@@ -6,6 +6,8 @@ use crate::event_loop::{Entry, Ref};
 use crate::hub::links::{Link, Links, Notify};
 use crate::hub::park::{self, Woken};
 use crate::hub::{self, HubBase};
+use crate::primitives::Own;
+use crate::primitives::limit::{self, Ended, Limit};
 use crate::thread::Thread;
 use crate::toolkit;
 use pyo3::ffi::{self, PyObject};
@@ -107,9 +109,31 @@ pub(super) unsafe extern "C-unwind" fn rawlink(
         let message = c"a link must be callable: %R";
         return ffi::PyErr_Format(ffi::PyExc_TypeError, message.as_ptr(), callback);
     }
-    let task = of(this);
-    task.with_links(|links| links.push(Link::Call(Ref::from_borrowed(callback))));
-    if task.is_ready() && !tell(task) { ptr::null_mut() } else { toolkit::none() }
+    if link(of(this), Ref::from_borrowed(callback)) { toolkit::none() } else { ptr::null_mut() }
+}
+
+/// Has a callable called when it is done. `false` with an exception.
+#[inline]
+unsafe fn link(task: &Task, callback: Ref) -> bool {
+    task.with_links(|links| links.push(Link::Call(callback)));
+    !task.is_ready() || tell(task)
+}
+
+/// `rawlink` of an object that may be a task. `false` with an exception.
+#[inline]
+pub(crate) unsafe fn link_to(object: *mut PyObject, callback: Ref) -> bool {
+    static RAWLINK: Own = Own::new();
+    if RAWLINK.name().is_null() && !RAWLINK.make(super::TASK.get(), c"rawlink") {
+        return false;
+    }
+    if let Some(task) = super::downcast(object)
+        && RAWLINK.is_kept_by(object)
+    {
+        return link(task, callback);
+    }
+    let result = ffi::PyObject_CallMethodOneArg(object, RAWLINK.name(), callback.as_ptr());
+    ffi::Py_XDECREF(result);
+    !result.is_null()
 }
 
 /// `unlink(callback)`.
@@ -168,19 +192,38 @@ pub(super) unsafe fn wait(task: &Task) -> bool {
         return true;
     }
     let Some(thread) = Thread::get() else { return false };
-    let Some(hub) = task.hub().filter(|hub| hub.is_of(thread) && hub.event_loop().is_some()) else {
-        return wait_elsewhere(task, thread);
-    };
+    let Some(hub) = own_hub(task, thread) else { return wait_elsewhere(task, thread) };
     let wait = park::begin(thread);
     let me = Ref::from_borrowed(thread.current.get().cast());
     task.with_links(|links| links.push(Link::Parked(me, wait)));
-    finish(task, park::park(thread, hub), wait)
+    finish(task, park::park(thread, hub), wait) == Ended::Told
 }
 
-/// Takes back the link if something else has ended the wait. `false` with an exception.
-unsafe fn finish(task: &Task, woken: Woken, wait: u64) -> bool {
+/// Waits until it is done, or `timeout`, which is not None, is over.
+unsafe fn wait_in_time(task: &Task, timeout: *mut PyObject) -> Ended {
+    let Some(thread) = Thread::get() else { return Ended::Raised };
+    let started = match own_hub(task, thread) {
+        Some(hub) => Limit::start(hub, timeout, ptr::null_mut()),
+        None => Limit::start_timeout(timeout, ptr::null_mut()),
+    };
+    let Some(limit) = started else { return Ended::Raised };
+    let ended = match (limit, own_hub(task, thread)) {
+        (Limit::Until(deadline), Some(hub)) => {
+            let wait = park::begin(thread);
+            let me = Ref::from_borrowed(thread.current.get().cast());
+            task.with_links(|links| links.push(Link::Parked(me, wait)));
+            finish(task, park::park_until(thread, hub, deadline, true), wait)
+        }
+        _ if wait(task) => Ended::Told,
+        _ => limit.judge(),
+    };
+    if limit.stop(c"cancel") { ended } else { Ended::Raised }
+}
+
+/// Takes back the link if something else has ended the wait.
+unsafe fn finish(task: &Task, woken: Woken, wait: u64) -> Ended {
     if let Woken::Resumed = woken {
-        return true;
+        return Ended::Told;
     }
     let error = matches!(woken, Woken::Raised).then(|| crate::thread::SavedError::take());
     let link = task.with_links(|links| links.remove_wait(wait));
@@ -188,9 +231,9 @@ unsafe fn finish(task: &Task, woken: Woken, wait: u64) -> bool {
     match (error, woken) {
         (Some(error), _) => error.restore(),
         (None, Woken::Stray(value)) => park::complain(task.as_ptr(), value),
-        _ => {}
+        _ => return Ended::TooLate,
     }
-    false
+    Ended::Raised
 }
 
 /// Its hub is another thread's, or runs another loop. Waiting there fails or not as switching there does.
@@ -205,7 +248,7 @@ unsafe fn wait_elsewhere(task: &Task, thread: &Thread) -> bool {
     task.with_links(|links| links.push(Link::Parked(me, wait)));
     let result = ffi::PyObject_CallMethodNoArgs(parent, crate::globals::SWITCH.get());
     park::cancel(thread);
-    finish(task, park::woken_by(result), wait)
+    finish(task, park::woken_by(result), wait) == Ended::Told
 }
 
 /// `join(timeout=None)`.
@@ -222,7 +265,12 @@ pub(super) unsafe extern "C-unwind" fn join(
     if toolkit::is_none(timeout) || task.is_ready() {
         return if wait(task) { toolkit::none() } else { ptr::null_mut() };
     }
-    call_with(this, c"_join_in_time", timeout)
+    match wait_in_time(task, timeout) {
+        Ended::Raised => return ptr::null_mut(),
+        Ended::TooLate => limit::forget_timeout(),
+        Ended::Told => {}
+    }
+    toolkit::none()
 }
 
 /// `get(block=True, timeout=None)`.
@@ -240,15 +288,23 @@ pub(super) unsafe extern "C-unwind" fn get(
     let task = of(this);
     if !task.is_ready() {
         let Some(block) = toolkit::truth(block, true) else { return ptr::null_mut() };
-        if !block || !toolkit::is_none(timeout) {
-            let timeout = if block { timeout } else { ffi::Py_False() };
-            let result = call_with(this, c"_wait_in_time", timeout);
-            if result.is_null() {
-                return result;
-            }
-            ffi::Py_DECREF(result);
-        } else if !wait(task) {
+        if !block {
+            limit::raise_timeout();
             return ptr::null_mut();
+        }
+        let ended = match toolkit::is_none(timeout) {
+            false => wait_in_time(task, timeout),
+            true if wait(task) => Ended::Told,
+            true => Ended::Raised,
+        };
+        match ended {
+            Ended::Told => {}
+            Ended::TooLate if ffi::PyErr_Occurred().is_null() => {
+                limit::set_timeout(timeout);
+                return ptr::null_mut();
+            }
+            // A Timeout that was given is raised even if it would keep itself to itself.
+            Ended::TooLate | Ended::Raised => return ptr::null_mut(),
         }
     }
     let info = task.exc_info.get();
@@ -265,17 +321,7 @@ pub(super) unsafe fn find_names() -> bool {
     hub::intern(&RAISE, c"_raise_exception")
 }
 
-unsafe fn call_with(this: *mut PyObject, method: &std::ffi::CStr, argument: *mut PyObject) -> *mut PyObject {
-    let name = ffi::PyUnicode_InternFromString(method.as_ptr());
-    if name.is_null() {
-        return name;
-    }
-    let result = ffi::PyObject_CallMethodOneArg(this, name, argument);
-    ffi::Py_DECREF(name);
-    result
-}
-
-/// The hub that a task of this thread is in; for those who kill it.
+/// The hub of a task of this thread.
 pub(super) unsafe fn own_hub<'a>(task: &'a Task, thread: &Thread) -> Option<&'a HubBase> {
     task.hub().filter(|hub| hub.is_of(thread) && hub.event_loop().is_some())
 }
