@@ -8,6 +8,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import greenloom
+
 #: The root of the repository.
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,3 +48,17 @@ def output(*command: str | Path, env: dict[str, str] | None = None, seconds: flo
 def python(code: str, *options: str, env: dict[str, str] | None = None) -> str:
     """Run ``code`` in a Python of its own, and return what it printed; fail if it fails."""
     return output(sys.executable, *options, "-c", textwrap.dedent(code), env=env)
+
+
+def lend_greenloom(directory: Path) -> None:
+    """Make the greenloom that is tested here an installed distribution there, without building it once more."""
+    package = Path(greenloom.__file__).parent
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    packages = directory / "lib" / f"python{version}" / "site-packages"
+    (packages / "greenloom").symlink_to(package, target_is_directory=True)
+    metadata = packages / f"greenloom-{greenloom.__version__}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: greenloom\nVersion: {greenloom.__version__}\n"
+    )
+    (metadata / "INSTALLER").write_text("tests\n")

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import greenloom
-from programs import ROOT, output, run
+from programs import ROOT, lend_greenloom, output, run
 
 HERE = Path(__file__).parent
 COMPAT = ROOT / "compat"
@@ -32,7 +32,7 @@ def environment(name: str, requirements: Path, *, stand_ins: bool) -> Path:
         if stamp.is_file() and stamp.read_text() == wanted:
             return python
         venv.create(directory, with_pip=True, symlinks=True, clear=True)
-        _lend_greenloom(directory)
+        lend_greenloom(directory)
         if stand_ins:
             # First, so that pip finds the requirements of the programs met.
             _install(python, "--no-deps", COMPAT / "greenlet", COMPAT / "gevent")
@@ -65,18 +65,6 @@ def _alone(directory: Path) -> Iterator[None]:
     with directory.with_name(directory.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _lend_greenloom(directory: Path) -> None:
-    """Make the greenloom that is tested here an installed distribution there, without building it once more."""
-    packages = directory / "lib" / f"python{PYTHON}" / "site-packages"
-    (packages / "greenloom").symlink_to(Path(greenloom.__file__).parent, target_is_directory=True)
-    metadata = packages / f"greenloom-{greenloom.__version__}.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: greenloom\nVersion: {greenloom.__version__}\n"
-    )
-    (metadata / "INSTALLER").write_text("tests\n")
 
 
 def _install(python: Path, *what: str | Path) -> None:
