@@ -12,9 +12,9 @@ from types import FrameType, TracebackType
 from typing import Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVar, overload
 from weakref import ref
 
-from greenloom.timeout import _NeverTimer
-
 from typing_extensions import Buffer
+
+from greenloom.timeout import _NeverTimer
 
 _TraceEvent: TypeAlias = Literal["switch", "throw"]
 _TraceCallback: TypeAlias = Callable[[_TraceEvent, tuple[greenlet, greenlet]], object]
@@ -488,6 +488,7 @@ class LocalBase:
 
 def bind_local(local: LocalBase, state: object, key: str, descriptors: frozenset[str], /) -> None:
     """Give a new local object what it needs to find attributes."""
+
 # Timeouts, sleep and waiters. `greenloom.timeout`, `greenloom.hub` are their public places.
 
 class Timeout(BaseException):
@@ -605,6 +606,7 @@ class Waiter:
 
     def __call__(self, source: Any) -> None:
         """Hand over the result of ``source``, a finished greenlet or AsyncResult: a waiter can be a link."""
+
 # Queues and channels. `greenloom.queue` has the classes.
 
 class QueueBase:
@@ -671,6 +673,7 @@ class ChannelBase:
     def __iter__(self) -> Any: ...
     def __next__(self) -> Any: ...
     def next(self) -> Any: ...
+
 # Events, results and locks. `greenloom.event` and `greenloom.lock` are their public places.
 
 _T = TypeVar("_T")
@@ -898,6 +901,7 @@ class RLock:
 
     def _acquire_restore(self, saved: tuple[greenlet | None, int], /) -> None:
         """Acquire it again as it was held before :meth:`_release_save`."""
+
 # ------------------------------------------------------------------------------------------------------- sockets
 
 class SocketBase(_socket):

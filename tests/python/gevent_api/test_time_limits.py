@@ -26,8 +26,8 @@ def no_timer_is_left() -> Iterator[None]:
     assert get_hub().loop.activecnt == before
 
 
-def full_queue() -> Queue[int]:
-    queue: Queue[int] = Queue(1)
+def full_queue() -> Queue:
+    queue: Queue = Queue(1)
     queue.put(0)
     return queue
 
@@ -37,7 +37,7 @@ class Never:
 
     def __init__(self) -> None:
         self.event, self.result, self.semaphore = Event(), AsyncResult[int](), Semaphore(0)
-        self.empty, self.full, self.channel = Queue[int](), full_queue(), Channel[int]()
+        self.empty, self.full, self.channel = Queue(), full_queue(), Channel()
         self.greenlet = Greenlet(sleep)
 
     def waits(self) -> dict[str, Callable[[Any], object]]:
@@ -142,7 +142,7 @@ def test_one_that_was_told_in_time_is_not_disturbed_later() -> None:
 
 
 def test_nothing_is_lost_between_an_end_and_a_put() -> None:
-    queue: Queue[int] = Queue()
+    queue: Queue = Queue()
     taken: list[int] = []
 
     def take() -> None:
@@ -201,7 +201,7 @@ def test_a_reentrant_lock_has_limits_too() -> None:
 
 
 def test_greenlets_cancel_a_timeout_object_and_do_not_close_it() -> None:
-    never = Greenlet(sleep)
+    never: Any = Greenlet(sleep)
     limit = Timeout(0.001)
     assert never.join(limit) is None
     assert never.join(limit) is None
@@ -212,9 +212,10 @@ def test_greenlets_cancel_a_timeout_object_and_do_not_close_it() -> None:
 
 
 def test_a_silent_timeout_object() -> None:
+    never: Any = Greenlet(sleep)
     silent = Timeout(0.001, False)
     with pytest.raises(Timeout) as caught:
-        Greenlet(sleep).get(timeout=silent)
+        never.get(timeout=silent)
     assert caught.value is silent
     silent.close()
     with pytest.raises(Timeout) as caught:
@@ -223,7 +224,7 @@ def test_a_silent_timeout_object() -> None:
 
 
 def test_another_threads_hub_counts_its_own_time() -> None:
-    event, queue = Event(), Queue[int]()
+    event, queue = Event(), Queue()
     ends: list[object] = []
     assert event.wait(0) is False
 
