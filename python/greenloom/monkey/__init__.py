@@ -311,9 +311,8 @@ def _patch_in_order(
     elif new.get("dns") and settings["socket"]:
         patch_dns()
     if new.get("select"):
-        # In this order because newer versions of `selectors` try `select` out, which would create a hub.
-        patch_selectors(aggressive=aggressive)
         patch_select(aggressive=aggressive)
+        patch_selectors(aggressive=aggressive)
     if new.get("ssl"):
         patch_ssl(_warnings=warnings, _first_time=first_time)
     if new.get("subprocess"):

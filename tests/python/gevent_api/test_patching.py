@@ -104,7 +104,7 @@ def test_subscribers_hear_of_each_module_and_may_forbid_it() -> None:
         assert seen[0].patch_all_kwargs == {"mine": 1}
         done = [event.module_name for event in seen if isinstance(event, events.GeventDidPatchModuleEvent)]
         print(*done)
-        """) == "os _thread threading socket selectors select subprocess signal queue\n".replace(
+        """) == "os _thread threading socket select selectors subprocess signal queue\n".replace(
         "_thread", "thread"
     )
 
