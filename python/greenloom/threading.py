@@ -154,10 +154,28 @@ class Thread(__threading__.Thread):
             greenlet: Any = getcurrent()
             greenlet.rawlink(self._greenlet_finished)
 
+        def _wait_for_tstate_lock(self, block: bool = True, timeout: float = -1) -> None:
+            # The standard one takes an exception that ends the wait, such as a kill, for one that came after it, and
+            # then says of a thread that runs that it has ended.
+            thread: Any = self
+            lock = thread._tstate_lock
+            if lock is not None and lock.acquire(block, timeout):
+                lock.release()
+                thread._stop()
+
         def _greenlet_finished(self, _: object) -> None:
             thread: Any = self
             if thread._tstate_lock:
                 thread._tstate_lock.release()
+                thread._stop()
+
+        def _wait_for_tstate_lock(self, block: bool = True, timeout: float = -1) -> None:
+            # The standard method takes whatever is raised here for an interrupt that came after the lock was got, and
+            # counts the thread as ended. A greenlet may be killed where it waits for it.
+            thread: Any = self
+            lock = thread._tstate_lock
+            if lock is not None and lock.acquire(block, timeout):
+                lock.release()
                 thread._stop()
 
 
