@@ -9,6 +9,8 @@
 //!
 //! So each record has a number, and whoever takes the number out of the list ends the record.
 
+use crate::hub;
+use crate::object::behind;
 use crate::thread::Thread;
 use crate::{life, shim};
 use pyo3::ffi;
@@ -90,14 +92,17 @@ pub(crate) unsafe fn end(number: usize) {
     {
         // The last chance of those that others have dropped: the thread can still run them.
         thread.end_dropped();
+        hub::end_with_thread(thread);
     }
     let mut list = list();
     let Some(Record(record)) = list.records.remove(&number) else { return };
     let thread = &*record;
     let known = Thread::known().is_some_and(|known| std::ptr::eq(known, thread));
     let own = known && libc::pthread_equal(thread.os_thread, libc::pthread_self()) != 0;
+    let mut left = Vec::new();
     if shim::gl_is_finalizing() == 0 {
         // While its OS thread, should it be ending just now, waits for the list in `Kept`.
+        left = thread.suspended_in_hub();
         thread.detach_all();
     }
     drop(list);
@@ -109,6 +114,12 @@ pub(crate) unsafe fn end(number: usize) {
         let _ = KEPT.try_with(|kept| kept.borrow_mut().retain(|kept| kept.0 != number));
     }
     life::end_thread(record);
+    // What their frames hold may hold them in turn, and the collector does not look into frames. Greenlets that are switched by hand
+    // are somebody's, who may look at them still.
+    for greenlet in left {
+        life::abandon(behind(greenlet));
+        ffi::Py_DECREF(greenlet.cast());
+    }
 }
 
 /// Ends the records of OS threads that have ended.

@@ -4,6 +4,7 @@
 //! cleared: a capsule in the thread state's dict ends it ([`life::end_thread`](crate::life::end_thread)).
 
 use crate::globals::{ERROR, new_reference};
+use crate::hub;
 use crate::object::{Greenlet, PyGreenlet, TYPE, behind};
 use crate::records;
 use crate::shim;
@@ -92,7 +93,17 @@ impl Thread {
             Ok(core) => core,
             Err(error) => {
                 let message = format!("greenlets cannot be used in this thread: {error}\0");
-                ffi::PyErr_SetString(ffi::PyExc_OSError, message.as_ptr().cast());
+                let code = error.raw_os_error().unwrap_or(libc::ENOMEM);
+                let error = ffi::PyObject_CallFunction(
+                    ffi::PyExc_OSError,
+                    c"is".as_ptr(),
+                    code,
+                    message.as_ptr().cast::<std::ffi::c_char>(),
+                );
+                if !error.is_null() {
+                    ffi::PyErr_SetObject(ffi::Py_TYPE(error).cast(), error);
+                    ffi::Py_DECREF(error);
+                }
                 return None;
             }
         };
@@ -146,6 +157,20 @@ impl Thread {
                 header.as_ref().detach();
             }
         }
+    }
+
+    /// Its hub and the greenlets of that which are suspended, owned; none once they were taken off the core's hub.
+    pub(crate) unsafe fn suspended_in_hub(&self) -> Vec<*mut PyGreenlet> {
+        if self.detached.get() {
+            return Vec::new();
+        }
+        let is_hub = |object: *mut PyGreenlet| hub::downcast(object.cast()).is_some();
+        let all = self.core.suspended().into_iter().map(|header| header.cast::<Greenlet>().as_ref());
+        all.filter(|greenlet| ptr::eq(greenlet.main.get(), self.main))
+            .filter(|greenlet| is_hub(greenlet.object) || is_hub(greenlet.parent.get()))
+            .filter(|greenlet| ffi::Py_REFCNT(greenlet.object.cast()) > 0)
+            .map(|greenlet| new_reference(greenlet.object.cast()).cast())
+            .collect()
     }
 
     /// Whether something is to be looked after.

@@ -5,6 +5,7 @@ use super::timers::Due;
 use super::watcher::{Async, Hook, Io, Signal, Timer, Watcher};
 use super::{Entry, Moment, Shared, StateCell, clock, poller, signals, to_ns};
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -143,7 +144,7 @@ pub(crate) struct Loop {
 
 impl Loop {
     /// `object` as a loop, which lives as long as the object; null if it is none.
-    pub(crate) unsafe fn from_object(object: *mut pyo3::ffi::PyObject) -> *const Loop {
+    pub(crate) unsafe fn from_object(object: *mut ffi::PyObject) -> *const Loop {
         let bound = Borrowed::from_ptr(Python::assume_attached(), object);
         match bound.cast::<Loop>() {
             Ok(found) => found.get(),
@@ -188,7 +189,13 @@ impl Loop {
     }
 
     fn os_error(error: std::io::Error) -> PyErr {
-        error.into()
+        // Not PyO3's conversion, which keeps the text alone.
+        // SAFETY: the thread is attached, and the place of errno is its own.
+        unsafe {
+            *libc::__errno_location() = error.raw_os_error().unwrap_or(libc::EIO);
+            ffi::PyErr_SetFromErrno(ffi::PyExc_OSError);
+            PyErr::fetch(Python::assume_attached())
+        }
     }
 
     /// Empties the loop of all that it holds.
@@ -404,7 +411,7 @@ impl Loop {
         // SAFETY: both descriptors are open and ours; our number stands for the fresh one from here on.
         let swapped = unsafe { libc::dup3(fresh.as_raw_fd(), self.shared.wake.as_raw_fd(), libc::O_CLOEXEC) };
         if swapped < 0 {
-            return Err(std::io::Error::last_os_error().into());
+            return Err(Loop::os_error(std::io::Error::last_os_error()));
         }
         self.state.with(|state| state.poller.renew()).map_err(Loop::os_error)?;
         super::run::mark_forked(self);

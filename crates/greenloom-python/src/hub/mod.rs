@@ -8,10 +8,11 @@ pub(crate) mod park;
 pub(crate) mod traits;
 mod wait;
 
-use crate::event_loop::Loop;
+use crate::event_loop::{Loop, Ref};
 use crate::globals::{Global, new_reference};
 use crate::object::{self, PyGreenlet, StaticType, Table, UsualClass};
-use crate::thread::Thread;
+use crate::thread::{SavedError, Thread};
+use crate::throw;
 use crate::toolkit::{self, Field};
 use crate::{add_object, life};
 use pyo3::ffi::{self, PyObject};
@@ -267,6 +268,32 @@ unsafe extern "C-unwind" fn set_hub_maker(_: *mut PyObject, function: *mut PyObj
         SWITCH_METHOD.replace(own);
     }
     toolkit::none()
+}
+
+/// A thread ends without having destroyed its hub: unwinds the hub, which would keep its loop and that its descriptors.
+pub(crate) unsafe fn end_with_thread(thread: &Thread) {
+    let Some(hub) = downcast(thread.hub.get()) else { return };
+    let greenlet = object::behind(hub.as_ptr().cast());
+    if greenlet.phase.get() != object::Phase::Suspended || !ptr::eq(greenlet.main.get(), thread.main) {
+        return;
+    }
+    let error = SavedError::take();
+    let class = toolkit::import(c"greenloom.exceptions", c"HubDestroyed");
+    let end = if class.is_null() { class } else { ffi::PyObject_CallOneArg(class, ffi::Py_True()) };
+    if !end.is_null() {
+        let this = Ref::from_borrowed(hub.as_ptr());
+        let current = new_reference(thread.current.get().cast());
+        let parent = greenlet.parent.replace(current.cast());
+        let result = throw::throw_into(this.as_ptr().cast(), end, ptr::null_mut(), ptr::null_mut());
+        // What it was thrown comes back.
+        ffi::Py_XDECREF(result);
+        let current = greenlet.parent.replace(parent);
+        ffi::Py_XDECREF(current.cast());
+        ffi::Py_DECREF(end);
+    }
+    ffi::PyErr_Clear();
+    ffi::Py_XDECREF(class);
+    error.restore();
 }
 
 /// `HubBase.switch`.

@@ -6,7 +6,7 @@ use crate::errors::Caught;
 use crate::event_loop::Ref;
 use crate::globals::{self, GREENLET_EXIT, Global, NO_ARGUMENTS, new_reference};
 use crate::hub::traits::Traits;
-use crate::object::PyGreenlet;
+use crate::object::{PyGreenlet, behind};
 use crate::shim;
 use crate::switch;
 use crate::thread::Thread;
@@ -87,17 +87,25 @@ unsafe fn call(task: &Task) -> *mut PyObject {
         return function;
     }
     let (args, kwargs) = (task.args.get(), task.kwargs.get());
-    let result = if args.is_null() && kwargs.is_null() {
-        shim::PyObject_CallNoArgs(function)
-    } else {
-        // They may be replaced while the function runs.
+    let greenlet = behind(task.as_ptr().cast());
+    if greenlet.run.get() == RUN.get() {
+        // The greenlet keeps what is called, until its end: should it be abandoned inside, this frame could not let go of it.
+        ffi::Py_XDECREF(greenlet.run.replace(function));
+        if args.is_null() && kwargs.is_null() {
+            return shim::PyObject_CallNoArgs(function);
+        }
         let args = new_reference(if args.is_null() { NO_ARGUMENTS.get() } else { args });
         ffi::Py_XINCREF(kwargs);
-        let result = shim::PyObject_Call(function, args, kwargs);
-        ffi::Py_XDECREF(kwargs);
-        ffi::Py_DECREF(args);
-        result
-    };
+        ffi::Py_XDECREF(greenlet.args.replace(args));
+        ffi::Py_XDECREF(greenlet.kwargs.replace(kwargs));
+        return shim::PyObject_Call(function, args, kwargs);
+    }
+    // Somebody else's method has called this. The arguments may be replaced while the function runs.
+    let args = new_reference(if args.is_null() { NO_ARGUMENTS.get() } else { args });
+    ffi::Py_XINCREF(kwargs);
+    let result = shim::PyObject_Call(function, args, kwargs);
+    ffi::Py_XDECREF(kwargs);
+    ffi::Py_DECREF(args);
     ffi::Py_DECREF(function);
     result
 }
