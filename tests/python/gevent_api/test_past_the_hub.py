@@ -338,3 +338,19 @@ def test_a_cycle_through_a_greenlet_is_collected() -> None:
     sleep(0)
     gc.collect()
     assert gone() is None
+
+
+def test_one_that_the_collector_ends_tells_its_links() -> None:
+    ended: list[Any] = []
+
+    def leave_one_behind() -> None:
+        # It and the event hold each other, and nobody else holds them.
+        event = Event()
+        waiting = spawn(event.wait)
+        waiting.rawlink(lambda source: ended.append(source.value))
+        sleep(0)
+
+    leave_one_behind()
+    gc.collect()
+    sleep(0)
+    assert [type(value) for value in ended] == [greenloom.GreenletExit]

@@ -419,7 +419,7 @@ impl Loop {
     }
 
     /// Stops all and closes the descriptors. `True` the first time.
-    fn destroy(&self) -> Option<bool> {
+    pub(crate) fn destroy(&self) -> Option<bool> {
         if self.destroyed.swap(true, Ordering::Relaxed) {
             return None;
         }

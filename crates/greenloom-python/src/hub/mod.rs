@@ -293,6 +293,14 @@ pub(crate) unsafe fn end_with_thread(thread: &Thread) {
     }
     ffi::PyErr_Clear();
     ffi::Py_XDECREF(class);
+    // Somebody may have the hub still, or one of its greenlets.
+    if let Some(inside) = hub.event_loop()
+        && !inside.is_default
+    {
+        inside.destroy();
+        hub.native.set(ptr::null());
+        hub.event_loop.set(toolkit::none());
+    }
     error.restore();
 }
 

@@ -19,6 +19,7 @@ use crate::globals::{Global, new_reference};
 use crate::hub::links::Links;
 use crate::hub::{self, HubBase};
 use crate::object::{self, PyGreenlet, StaticType, Table, UsualClass};
+use crate::thread::Thread;
 use crate::toolkit::Field;
 use crate::{add_object, life};
 use pyo3::ffi::{self, PyObject, PyTypeObject};
@@ -97,6 +98,12 @@ impl Task {
     unsafe fn hub(&self) -> Option<&HubBase> {
         let parent: *mut PyObject = object::behind(self.as_ptr().cast()).parent.get().cast();
         hub::downcast(parent)
+    }
+
+    /// The hub that is told of its end. While the collector ends it, its parent is whoever runs: then it is the thread's.
+    #[inline]
+    unsafe fn hub_at_the_end(&self) -> Option<&HubBase> {
+        self.hub().or_else(|| hub::downcast(Thread::known()?.hub.get()))
     }
 
     /// Its parent; borrowed. Null with an exception: that is no hub.

@@ -5,6 +5,7 @@ use crate::arguments::Payload;
 use crate::errors::Caught;
 use crate::event_loop::Ref;
 use crate::globals::{self, GREENLET_EXIT, Global, NO_ARGUMENTS, new_reference};
+use crate::hub::HubBase;
 use crate::hub::traits::Traits;
 use crate::object::{PyGreenlet, behind};
 use crate::shim;
@@ -154,7 +155,7 @@ pub(super) unsafe fn report_error(task: &Task, caught: &Caught) -> bool {
     if !wait::tell(task) {
         return false;
     }
-    let hub = task.any_hub();
+    let hub = task.hub_at_the_end().map_or_else(|| task.any_hub(), HubBase::as_ptr);
     !hub.is_null() && caught.give_to(hub, task.as_ptr())
 }
 

@@ -21,7 +21,7 @@ pub(super) unsafe fn tell(task: &Task) -> bool {
     if task.telling.get() || task.with_links(|links| links.is_empty()) {
         return true;
     }
-    if let Some(hub) = task.hub()
+    if let Some(hub) = task.hub_at_the_end()
         && let Some(inside) = hub.event_loop()
     {
         task.telling.set(true);
@@ -87,7 +87,7 @@ unsafe fn handle_error(task: &Task, callback: Option<&Ref>) -> bool {
         None if failed.is_null() => task.as_ptr(),
         None => failed,
     };
-    let hub = task.any_hub();
+    let hub = task.hub_at_the_end().map_or_else(|| task.any_hub(), HubBase::as_ptr);
     let context = ffi::PyTuple_Pack(2, link, task.as_ptr());
     let handled = !hub.is_null() && !context.is_null() && caught.give_to(hub, context);
     ffi::Py_XDECREF(context);
