@@ -76,6 +76,24 @@ class _WorkerGreenlet(RawGreenlet):
         if pool is not None:
             pool._left(self, self._dismissed)
 
+    def _leave_at_once(self) -> None:
+        """Leave because this thread cannot have greenlets: there are no descriptors for them.
+
+        The tasks are left to the others. If there are none, nobody would ever do them, so the next one fails.
+        """
+        pool, self._pool = self._pool, None
+        if not pool._lost(self):
+            return
+        dismissed = False
+        with suppress(EmptyTimeout):
+            task = self._tasks.get(None, 0)
+            dismissed = task is None
+            if not dismissed:
+                func, _, _, result = task
+                result.handle_error((self, func), sys.exc_info())
+                self._tasks.task_done()
+        pool._left(self, dismissed)
+
     # The defaults are for the time when the interpreter ends, and the module's names are gone.
     def _begin(
         self,
@@ -84,7 +102,11 @@ class _WorkerGreenlet(RawGreenlet):
         _suppress: Any = suppress,
     ) -> None:
         """Be the thread's function: switch to this greenlet, whose parent is the thread's main one."""
-        self.parent = parent = _getcurrent()
+        try:
+            self.parent = parent = _getcurrent()
+        except OSError:
+            self._leave_at_once()
+            return
         parent.greenlet_tree_is_ignored = True
         self._thread_ident = _get_ident()
         # What there is to report has been reported below. What still comes is from the interpreter's end.

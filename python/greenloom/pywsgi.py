@@ -32,6 +32,7 @@ from greenloom._pywsgi_input import (
 )
 from greenloom._pywsgi_request import _InvalidClientRequest as _InvalidClientRequest
 from greenloom._pywsgi_response import format_date_time as format_date_time
+from greenloom.baseserver import _closed_on_error
 from greenloom.server import StreamServer
 
 __all__ = [
@@ -131,7 +132,9 @@ class WSGIServer(StreamServer):
     def init_socket(self) -> None:
         """Bind and listen. Raises OSError."""
         super().init_socket()
-        self.update_environ()
+        # It may wait for a name server, and be killed there.
+        with _closed_on_error(self):
+            self.update_environ()
 
     def update_environ(self) -> None:
         """Add the server's name and port, which are known from the start on."""

@@ -146,6 +146,12 @@ class ThreadPool(GroupMappingMixin):
         with self._lock:
             self._workers.add(worker)
 
+    def _lost(self, worker: Any) -> bool:
+        """Be told, in its thread, that a worker cannot begin. Return whether it was the only one."""
+        with self._lock:
+            self._workers.discard(worker)
+            return not self._workers
+
     def _left(self, worker: Any, dismissed: bool) -> None:
         """Be told, in its thread, that a worker has ended."""
         with self._lock:
