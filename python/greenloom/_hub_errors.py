@@ -35,7 +35,11 @@ class ErrorReportingGreenlet(WaitOperationsGreenlet):
         kind, error, trace = self._normalize_exception(type, value, tb)
         if kind is HubDestroyed:
             # On its way out of the loop, which ends by it.
-            raise error.with_traceback(trace)
+            try:
+                raise error.with_traceback(trace)
+            finally:
+                # Its traceback refers to this frame, and this frame would keep the hub and the loop.
+                del error, trace, value, tb
         if not issubclass(kind, self.NOT_ERROR):
             self.print_exception(context, kind, error, trace)
         concerns_all = context is None or issubclass(kind, self.SYSTEM_ERROR)

@@ -30,10 +30,6 @@ WAITS: dict[str, Callable[[], Callable[[], Any]]] = {
     "Channel": lambda: Channel().get,
 }
 
-known_failure = pytest.mark.xfail(
-    reason="at its end it looks for the hub in its parent, which is then whoever has collected it"
-)
-
 
 def collect() -> None:
     gc.collect()
@@ -52,7 +48,6 @@ def test_one_that_waits_is_freed(make: Callable[[], Callable[[], Any]]) -> None:
     assert gone() is None
 
 
-@known_failure
 @pytest.mark.parametrize("kind", ["link", "rawlink", "link_value"])
 def test_its_links_are_called(kind: str) -> None:
     values: list[Any] = []
@@ -64,7 +59,6 @@ def test_its_links_are_called(kind: str) -> None:
     assert [type(value) for value in values] == [greenloom.GreenletExit]
 
 
-@known_failure
 @pytest.mark.parametrize("kind", [Group, Pool])
 def test_those_of_a_pool_that_nobody_has_are_freed(kind: type[Group]) -> None:
     pool = kind()
@@ -73,4 +67,3 @@ def test_those_of_a_pool_that_nobody_has_are_freed(kind: type[Group]) -> None:
     del pool
     collect()
     assert [one() for one in gone] == [None] * 5
-    gc.collect()
