@@ -34,8 +34,11 @@ test-python: python ## The tests of the Python package
 test-all-pythons: ## The tests of the Python package on every CPython from 3.10 on that is found
 	ci/all-pythons.sh
 
-conformance: ## The unchanged tests of greenlet against greenloom, on every CPython from 3.10 on that is found
+conformance: ## The unchanged tests of greenlet and gevent, on the CPythons from 3.10 on that are found (about 12 minutes)
 	ci/conformance.sh
+
+conformance-gevent: ## Those of gevent alone, on the CPythons that there is a baseline for (about 8 minutes)
+	ci/conformance.sh --suite gevent
 
 test-many: ## Ten million spawns and a million parked tasks in a release build (needs 5 GB of memory)
 	GREENLOOM_TEST_SPAWNS=10000000 GREENLOOM_TEST_PARKED=1000000 \
@@ -43,9 +46,6 @@ test-many: ## Ten million spawns and a million parked tasks in a release build (
 
 test-threads: ## The core's tests with coroutines stood in for by OS threads, as the sanitizers and Miri run them
 	ci/threads.sh
-
-conformance-gevent: ## The unchanged tests of gevent, on the CPythons that there is a baseline for (about 20 minutes)
-	ci/conformance.sh --suite gevent
 
 lint: python ## Formatting, clippy, ruff, mypy, docs: warnings are errors
 	$(CARGO) fmt --all --check

@@ -10,14 +10,27 @@ import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from baseline import Baseline, read_baseline, report_score, score
+from as_main import MONKEY
+from baseline import Score, read_baseline, report_score, score
 from compare import Verdict, judge, report, run_both, unknown
 from files import FileResult
-from measure import measure
+from measure import Side, ask, measure
 from suites import HERE, SUITES, Suite, read_lists
-from venvs import Bench, CannotMake, Ours, Pair, make_bench, make_pair, short, version_of
+from venvs import (
+    Bench,
+    CannotMake,
+    Ours,
+    Pair,
+    has_tests,
+    make_bench,
+    make_original,
+    make_pair,
+    short,
+    version_of,
+)
 
 REPOSITORY = HERE.parent
 EXAMPLES = """\
@@ -25,9 +38,10 @@ examples:
   python3 conformance/run.py --python python3.11 --python python3.13
   python3 conformance/run.py --python .venv/bin/python --ours-prefix .venv     use the greenloom built in .venv
   python3 conformance/run.py --python python3.12 --filter test_throw           the cases with this in their name
-  python3 conformance/run.py --python python3.12 --ours greenlet==3.5.6 --no-exceptions     try the harness itself
+  python3 conformance/run.py --python python3.12 --suite greenlet --ours greenlet==3.5.6 --no-exceptions
+                                                                               try the harness itself
 
-exit status: 0 ours conforms, 1 it does not, 2 wrong usage or an environment that could not be made
+exit status: 0 ours conforms, 1 it does not, 2 wrong usage, nothing to run, or an environment that could not be made
 """
 
 
@@ -47,7 +61,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="PY",
         help="an interpreter to test with; repeatable",
     )
-    add("--suite", choices=sorted(SUITES), default="greenlet", help="whose tests (default: greenlet)")
+    add("--suite", choices=[*SUITES, "all"], default="all", help="whose tests (default: all)")
     add("--filter", default="", metavar="TEXT", help="run only the cases whose full name contains TEXT")
     add(
         "--jobs",
@@ -74,12 +88,22 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def where_ours(options: argparse.Namespace) -> Ours:
+@dataclass
+class Total:
+    """What came out over all suites and Pythons."""
+
+    good: int = 0
+    bad: int = 0
+    not_run: list[str] = field(default_factory=list)
+    """Suites that were wanted, but not run."""
+
+
+def where_ours(suite: Suite, options: argparse.Namespace, built: dict[tuple[str, str], Path]) -> Ours:
     """What to install as ours: the repository and the distributions that stand on it."""
-    compat = [str(REPOSITORY / "compat" / name) for name in SUITES[options.suite].compat]
+    compat = [str(REPOSITORY / "compat" / name) for name in suite.compat]
     if options.ours_prefix is not None:
-        return Ours(tuple(options.ours or compat), options.ours_prefix.absolute())
-    return Ours(tuple(options.ours or [str(REPOSITORY), *compat]), None)
+        return Ours(tuple(options.ours or compat), options.ours_prefix.absolute(), built)
+    return Ours(tuple(options.ours or [str(REPOSITORY), *compat]), None, built)
 
 
 def run_suite(suite: Suite, pairs: list[Pair], options: argparse.Namespace) -> list[list[Verdict]]:
@@ -115,51 +139,94 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     # In the background of a shell it is ignored, which the tests would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    suite = SUITES[options.suite]
-    ours = where_ours(options)
-    return (by_baseline if suite.name == "gevent" else side_by_side)(suite, ours, options)
-
-
-def by_baseline(suite: Suite, ours: Ours, options: argparse.Namespace) -> int:
-    """Run a suite whose baseline is committed; returns the exit status."""
-    benches: list[tuple[Bench, Baseline]] = []
+    total = Total()
+    built: dict[tuple[str, str], Path] = {}
     try:
-        for python in options.python:
-            version = version_of(python)
-            baseline = read_baseline(suite, short(version))
-            if baseline is None:
-                print(f"Python {version}, {suite.name}: skipped, for there is no baseline")
-                continue
-            progress(f"making the environment for {python}")
-            benches.append((make_bench(python, suite, ours, options.work.absolute()), baseline))
+        for suite in SUITES.values():
+            if options.suite in (suite.name, "all"):
+                run = by_baseline if suite.measured else side_by_side
+                run(suite, where_ours(suite, options, built), options, total)
     except CannotMake as error:
-        return cannot_make(error)
-    good = bad = 0
+        progress("")
+        print(f"conformance: an environment could not be made: {error}", file=sys.stderr)
+        return 2
+    if total.good + total.bad:
+        print(f"conformance: {total.good} passed, {total.bad} failed")
+    elif not total.not_run:
+        print(f"conformance: no case contains {options.filter!r}", file=sys.stderr)
+    for suite_not_run in total.not_run:
+        print(f"conformance: {suite_not_run}")
+    if not total.good + total.bad:
+        return 2
+    return 1 if total.bad else 0
+
+
+def side_by_side(suite: Suite, ours: Ours, options: argparse.Namespace, total: Total) -> None:
+    """Run a suite with the original and with ours."""
+    pairs = []
+    for python in options.python:
+        progress(f"making the environments for {python}")
+        pairs.append(make_pair(python, suite, ours, options.work.absolute()))
+    for pair, verdicts in zip(pairs, run_suite(suite, pairs, options), strict=True):
+        bad = sum(bool(verdict.wrong) for verdict in verdicts)
+        total.bad += bad
+        total.good += len(verdicts) - bad
+        if verdicts:
+            print(report(f"Python {pair.version}, {suite.name}: {pair.wheel}", verdicts), flush=True)
+
+
+def by_baseline(suite: Suite, ours: Ours, options: argparse.Namespace, total: Total) -> None:
+    """Run a suite whose baseline is committed, with the Pythons that there is one for."""
     everything = {}
-    for bench, baseline in benches:
+    for python in options.python:
+        version = version_of(python)
+        baseline = read_baseline(suite, version)
+        if baseline is None:
+            print(f"Python {version}, {suite.name}: not run, for there is no baseline", flush=True)
+            continue
         if options.no_exceptions:
             baseline = dataclasses.replace(baseline, listed={})
-        results = measure(
-            suite,
-            bench,
-            baseline,
-            jobs=options.jobs,
-            timeout=options.timeout,
-            containing=options.filter,
-            progress=progress,
-        )
-        progress("")
-        made = score(results, baseline, options.filter)
-        print(report_score(f"Python {bench.version}, {suite.name}: {bench.wheel}", made))
-        good += made.kinds["pass"]
-        bad += len(made.wrong)
-        everything[bench.version] = as_json(results)
+        if not has_tests(python):
+            baseline = baseline.without(MONKEY)
+            total.not_run.append(
+                f"{suite.name}'s tests of the standard library were NOT RUN with Python {version}: "
+                f"its package `test` is missing (on Debian: libpython{short(version)}-testsuite)"
+            )
+        progress(f"making the environment for {python}")
+        bench = make_bench(python, suite, ours, options.work.absolute())
+        side = Side(suite, bench.ours, bench.stdlib, baseline, options.timeout)
+        results = measure(side, jobs=options.jobs, containing=options.filter, progress=progress)
+        made = score(results, baseline, {}, options.filter)
+        if made.doubtful:
+            made = score(results, baseline, ask_original(python, bench, side, made, options), options.filter)
+        everything[version] = as_json(results)
+        total.good += made.kinds["pass"]
+        total.bad += len(made.wrong)
+        title = f"Python {version}, {suite.name}: {bench.wheel}"
+        if not baseline.exact:
+            title += f" (its baseline is of Python {suite.measured[short(version)]})"
+        if results:
+            print(report_score(title, made), flush=True)
+    if not everything:
+        known = " and ".join(suite.measured)
+        total.not_run.append(f"{suite.name}'s tests were NOT RUN: they need Python {known}")
     if options.results is not None:
         options.results.write_text(json.dumps(everything, indent=1))
-    if benches and not good + bad:
-        return nothing_contains(options.filter)
-    print(f"conformance: {good} passed, {bad} wrong")
-    return 1 if bad else 0
+
+
+def ask_original(
+    python: str, bench: Bench, ours: Side, made: Score, options: argparse.Namespace
+) -> dict[str, FileResult]:
+    """What the original makes of the cases that are wrong by the baseline; nothing if it cannot be asked."""
+    progress("making the environment of the original")
+    try:
+        environment = make_original(python, ours.suite, bench)
+    except CannotMake as error:
+        progress("")
+        print(f"conformance: the original could not be asked: {error}", file=sys.stderr)
+        return {}
+    original = dataclasses.replace(ours, env=environment)
+    return ask(original, made.doubtful, jobs=options.jobs, progress=progress)
 
 
 def as_json(results: dict[str, FileResult]) -> dict[str, dict[str, list[str]]]:
@@ -172,39 +239,6 @@ def as_json(results: dict[str, FileResult]) -> dict[str, dict[str, list[str]]]:
         if result.broken:
             made[name]["broken"] = ["error", result.broken]
     return made
-
-
-def side_by_side(suite: Suite, ours: Ours, options: argparse.Namespace) -> int:
-    """Run a suite with the original and with ours; returns the exit status."""
-    pairs = []
-    try:
-        for python in options.python:
-            progress(f"making the environments for {python}")
-            pairs.append(make_pair(python, suite, ours, options.work.absolute()))
-    except CannotMake as error:
-        return cannot_make(error)
-    results = run_suite(suite, pairs, options)
-    bad = sum(bool(verdict.wrong) for verdicts in results for verdict in verdicts)
-    good = sum(map(len, results)) - bad
-    if not good + bad:
-        return nothing_contains(options.filter)
-    for pair, verdicts in zip(pairs, results, strict=True):
-        print(report(f"Python {pair.version}, {suite.name}: {pair.wheel}", verdicts))
-    print(f"conformance: {good} passed, {bad} failed")
-    return 1 if bad else 0
-
-
-def cannot_make(error: CannotMake) -> int:
-    """Say so; returns the exit status."""
-    progress("")
-    print(f"conformance: an environment could not be made: {error}", file=sys.stderr)
-    return 2
-
-
-def nothing_contains(text: str) -> int:
-    """Say so; returns the exit status."""
-    print(f"conformance: no case contains {text!r}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

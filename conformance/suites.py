@@ -7,7 +7,8 @@ gevent's takes too long for that: what the original passes is committed in `base
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -26,8 +27,15 @@ class Suite:
     """What the tests import beside the original. Pinned: a leak check counts other packages' objects too."""
     compat: tuple[str, ...]
     """The distributions of ours that stand in for the original, as folders of `compat/`."""
+    stands_on: tuple[str, ...] = ()
+    """What the original itself requires, where that is not left to pip."""
     helpers: tuple[str, ...] = ()
     """Further packages of the wheel that the tests are made of."""
+    measured: Mapping[str, str] = field(default_factory=dict)
+    """The Pythons that a baseline is committed for, and the release of each that it was measured on.
+
+    Where there is none for any Python, the original is run each time.
+    """
 
     def modules(self, site: Path) -> list[str]:
         """The test files found in `site`, as names of modules."""
@@ -64,7 +72,9 @@ SUITES = {
                 "requests==2.34.2",
             ),
             compat=("greenlet", "gevent"),
+            stands_on=("greenlet==3.5.6",),
             helpers=("gevent.testing",),
+            measured={"3.11": "3.11.7", "3.13": "3.13.0"},
         ),
     )
 }

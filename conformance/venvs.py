@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tarfile
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,15 @@ from suites import Suite
 
 # A program that prints the version's first two numbers, which is what compiled packages depend on.
 SHORT = "import sysconfig; print(sysconfig.get_python_version())"
+# One that prints whether the standard library's own tests are there. Debian leaves out most, Docker's images all.
+HAS_TESTS = """
+try:
+    import test.lock_tests
+except ImportError:
+    print("no")
+else:
+    print("yes")
+"""
 
 
 class CannotMake(Exception):
@@ -60,9 +70,9 @@ class Bench:
     source: Path
 
     @property
-    def short(self) -> str:
-        """The version's first two numbers."""
-        return short(self.version)
+    def stdlib(self) -> Path:
+        """The folder of the standard library's tests."""
+        return self.source / "src" / "greentest" / short(self.version)
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,27 @@ class Ours:
 
     requirements: tuple[str, ...]
     prefix: Path | None
+    built: dict[tuple[str, str], Path]
+    """The wheels of folders with Rust in them, by Python: building takes long, and one does for all suites."""
+
+    def packages(self, python: str, work: Path) -> list[str]:
+        """What to install for a Python."""
+        return [
+            str(self.build(python, requirement, work))
+            if Path(requirement, "Cargo.toml").exists()
+            else requirement
+            for requirement in self.requirements
+        ]
+
+    def build(self, python: str, folder: str, work: Path) -> Path:
+        """The wheel of the sources in `folder`, made anew the first time that it is asked for."""
+        key = short(version_of(python)), folder
+        if key not in self.built:
+            into = work / ("py" + key[0]) / "built" / Path(folder).name
+            shutil.rmtree(into, ignore_errors=True)
+            run([python, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(into), folder])
+            self.built[key] = next(into.glob("*.whl"))
+        return self.built[key]
 
 
 def make_pair(python: str, suite: Suite, ours: Ours, work: Path) -> Pair:
@@ -83,7 +114,7 @@ def make_pair(python: str, suite: Suite, ours: Ours, work: Path) -> Pair:
     deps = list(suite.needs)
     original = make_venv(python, folder / "original", version, [*deps, str(wheel)])
     mine = make_venv(python, folder / "ours", version, deps)
-    install_ours(mine, suite, ours, wheel)
+    install_ours(mine, suite, ours.packages(python, work), ours.prefix, wheel)
     return Pair(version, digest(wheel), original, mine)
 
 
@@ -99,13 +130,25 @@ def make_bench(python: str, suite: Suite, ours: Ours, work: Path) -> Bench:
         shutil.rmtree(folder / left, ignore_errors=True)
     unpack(archive, folder)
     mine = make_venv(python, folder / "ours", version, list(suite.needs))
-    install_ours(mine, suite, ours, wheel)
+    install_ours(mine, suite, ours.packages(python, work), ours.prefix, wheel)
     return Bench(version, digest(wheel), mine, folder)
+
+
+def make_original(python: str, suite: Suite, bench: Bench) -> Environment:
+    """Make or reuse the original's environment, beside ours."""
+    wheel = fetch(python, suite, bench.source.parent / "wheels")
+    requirements = [*suite.needs, *suite.stands_on, str(wheel)]
+    return make_venv(python, bench.source / "original", bench.version, requirements)
 
 
 def version_of(python: str) -> str:
     """An interpreter's full version."""
     return ask(Path(python), "import platform; print(platform.python_version())")
+
+
+def has_tests(python: str) -> bool:
+    """Whether an interpreter has the modules that the standard library's tests are made of."""
+    return ask(Path(python), HAS_TESTS) == "yes"
 
 
 def short(version: str) -> str:
@@ -155,17 +198,19 @@ def make_venv(python: str, folder: Path, version: str, requirements: list[str]) 
     return Environment(interpreter, site_of(interpreter))
 
 
-def install_ours(env: Environment, suite: Suite, ours: Ours, wheel: Path) -> None:
+def install_ours(
+    env: Environment, suite: Suite, packages: Iterable[str], prefix: Path | None, wheel: Path
+) -> None:
     """Install our packages anew, since their version stays the same while they change, and the tests over them."""
     link = env.site / "greenloom-under-test.pth"
     link.unlink(missing_ok=True)
     reinstall = [str(env.python), "-m", "pip", "install", "--no-deps", "--force-reinstall"]
-    for requirement in ours.requirements:
-        run([*reinstall, requirement if not Path(requirement).is_dir() else source(requirement, env)])
-    if ours.prefix is not None:
-        interpreter = ours.prefix / "bin" / "python"
+    for package in packages:
+        run([*reinstall, copied(package, env) if Path(package).is_dir() else package])
+    if prefix is not None:
+        interpreter = prefix / "bin" / "python"
         if ask(interpreter, SHORT) != ask(env.python, SHORT):
-            raise CannotMake(f"{ours.prefix} is for another Python than {env.python}")
+            raise CannotMake(f"{prefix} is for another Python than {env.python}")
         # addsitedir and not the bare path: an editable install is itself a .pth file in there.
         link.write_text(f"import site; site.addsitedir({str(site_of(interpreter))!r})\n")
 
@@ -175,10 +220,8 @@ def install_ours(env: Environment, suite: Suite, ours: Ours, wheel: Path) -> Non
             archive.extractall(env.site, [name for name in archive.namelist() if name.startswith(folder)])
 
 
-def source(folder: str, env: Environment) -> str:
-    """What to install a folder from. Setuptools writes beside the sources, so it gets a copy; maturin does not."""
-    if (Path(folder) / "Cargo.toml").exists():
-        return folder
+def copied(folder: str, env: Environment) -> str:
+    """A copy of a folder to install from, because a build may write beside the sources."""
     copy = env.site / "greenloom-under-test-source"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
