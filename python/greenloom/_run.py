@@ -50,9 +50,8 @@ def main() -> None:
             as_module = True
             break
         if option in ("-V", "--version"):
-            print(
-                f"greenloom {greenloom.__version__} (APIs of greenlet {greenlet.__version__} and gevent {_alias.GEVENT_VERSION})"
-            )
+            apis = f"greenlet {greenlet.__version__} and gevent {_alias.GEVENT_VERSION}"
+            print(f"greenloom {greenloom.__version__} (APIs of {apis})")
             return
         if option in ("-h", "--help"):
             print(HELP, end="")
