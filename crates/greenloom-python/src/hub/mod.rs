@@ -218,12 +218,15 @@ pub(crate) unsafe fn current<'a>(thread: &Thread) -> Option<&'a HubBase> {
 
 #[cold]
 unsafe fn make_hub() -> *mut PyObject {
-    let make = MAKE_HUB.get();
-    if make.is_null() {
-        ffi::PyErr_SetString(ffi::PyExc_RuntimeError, c"import greenloom.hub before a hub is used".as_ptr());
-        return ptr::null_mut();
+    if MAKE_HUB.get().is_null() {
+        // A program may begin with an event or a lock, before anything that needs the module of hubs.
+        let module = ffi::PyImport_ImportModule(c"greenloom._hub_local".as_ptr());
+        if module.is_null() {
+            return module;
+        }
+        ffi::Py_DECREF(module);
     }
-    ffi::PyObject_CallNoArgs(make)
+    ffi::PyObject_CallNoArgs(MAKE_HUB.get())
 }
 
 unsafe extern "C-unwind" fn get_hub(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
