@@ -298,13 +298,16 @@ class Hub(ErrorReportingGreenlet):
         Call it in the hub's thread. What waits in the hub waits forever, and the hub cannot be used any more.
         """
         loop = self.loop
-        if destroy_loop is None:
-            destroy_loop = not loop.default
         for kept_as, end in self._helpers:
             helper = getattr(self, kept_as)
             setattr(self, kept_as, None)
             if helper is not None:
                 getattr(helper, end)()
+        if loop is None:
+            # It was destroyed before, or has ended with its thread.
+            return
+        if destroy_loop is None:
+            destroy_loop = not loop.default
         # Before the loop goes, because the hub is in the loop. The second error: it is another thread's hub, and
         # its frames are left to that.
         with suppress(LoopExit, GreenletError):

@@ -324,3 +324,24 @@ def test_idle_waits_until_there_is_nothing_else() -> None:
 
 def test_spawned_greenlets_have_the_hub_for_a_parent() -> None:
     assert spawn(lambda: getcurrent().parent).get() is get_hub()
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_a_hub_may_be_destroyed_after_its_thread_has_ended_and_twice(pool: bool) -> None:
+    left: list[Any] = []
+
+    def work() -> None:
+        greenloom.spawn(abs, -1).join()
+        hub = greenloom.get_hub()
+        if pool:
+            assert hub.threadpool.apply(abs, (-1,)) == 1
+        left.append(hub)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(30)
+    hub = left.pop()
+    assert hub.dead
+    hub.destroy(destroy_loop=True)
+    hub.destroy()
+    assert hub.loop is None
