@@ -3,6 +3,7 @@
 use crate::globals::Global;
 use crate::hub;
 use crate::shim;
+use crate::toolkit;
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use std::ffi::{CStr, c_int};
 use std::ptr;
@@ -103,12 +104,7 @@ pub(crate) unsafe fn call_named(
 /// An object of a module of Python, which is imported when it is first asked for; borrowed. Null with an exception.
 pub(crate) unsafe fn imported(place: &Global, module: &CStr, name: &CStr) -> *mut PyObject {
     if place.get().is_null() {
-        let module = ffi::PyImport_ImportModule(module.as_ptr());
-        if module.is_null() {
-            return module;
-        }
-        place.replace(ffi::PyObject_GetAttrString(module, name.as_ptr()));
-        ffi::Py_DECREF(module);
+        place.replace(toolkit::import(module, name));
     }
     place.get()
 }

@@ -20,7 +20,7 @@ static SHUT_DOWN: Global = Global::new();
 static NOTIFY: Notify = Notify { sole: tell_sole, all: tell_waiting };
 
 unsafe fn shut_down() -> *mut PyObject {
-    waiting::imported(&SHUT_DOWN, c"greenloom.queue", c"ShutDown")
+    super::methods::imported(&SHUT_DOWN, c"greenloom.queue", c"ShutDown")
 }
 
 /// Raises `error`, borrowed, which is null if finding it has raised already.

@@ -88,8 +88,8 @@ impl Hook {
 
 /// Finds what is called here.
 pub(crate) unsafe fn prepare() -> bool {
-    DEQUE.replace(super::waiting::import(c"collections", c"deque"));
-    RLOCK.replace(super::waiting::import(c"_thread", c"RLock"));
+    DEQUE.replace(crate::toolkit::import(c"collections", c"deque"));
+    RLOCK.replace(crate::toolkit::import(c"_thread", c"RLock"));
     !DEQUE.get().is_null()
         && !RLOCK.get().is_null()
         && APPEND.find(DEQUE.get().cast(), c"append")

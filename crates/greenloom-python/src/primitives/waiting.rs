@@ -3,14 +3,15 @@
 
 use super::ends::Who;
 use super::limit::Limit;
+use super::methods::imported;
 use crate::event_loop::Ref;
 use crate::globals::{Global, new_reference};
 use crate::hub::park::{self, Woken};
 use crate::hub::{self, HubBase};
 use crate::object::behind;
 use crate::thread::{SavedError, Thread};
+use crate::toolkit::import;
 use pyo3::ffi::{self, PyObject};
-use std::ffi::CStr;
 use std::ptr;
 
 /// How a wait ended.
@@ -119,27 +120,6 @@ impl Waiting<'_> {
         ffi::Py_XDECREF(self.parker);
         error.restore();
     }
-}
-
-/// An attribute of a module of Python; owned, null with an exception.
-#[cold]
-pub(crate) unsafe fn import(module: &CStr, name: &CStr) -> *mut PyObject {
-    let module = ffi::PyImport_ImportModule(module.as_ptr());
-    if module.is_null() {
-        return module;
-    }
-    let found = ffi::PyObject_GetAttrString(module, name.as_ptr());
-    ffi::Py_DECREF(module);
-    found
-}
-
-/// The same, which is kept: borrowed.
-#[inline]
-pub(crate) unsafe fn imported(place: &Global, module: &CStr, name: &CStr) -> *mut PyObject {
-    if place.get().is_null() {
-        place.replace(import(module, name));
-    }
-    place.get()
 }
 
 /// `queue.Empty`; borrowed, null with an exception.
