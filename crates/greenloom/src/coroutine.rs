@@ -11,6 +11,7 @@
 use crate::context::{self, Context};
 use crate::hub::Hub;
 use crate::hub::ready::ReadyNode;
+use crate::interrupts::Interrupts;
 use crate::stack::{Stack, StackSize};
 use crate::task::local::Values;
 use crate::testing;
@@ -138,8 +139,7 @@ pub(crate) struct Coroutine {
 #[derive(Default)]
 struct Extra {
     name: Option<Box<str>>,
-    /// Kills and timeouts that came and are not raised yet, oldest first.
-    interrupts: Vec<Interrupt>,
+    interrupts: Interrupts,
     /// What the hub calls once it is done.
     links: Vec<Box<dyn FnOnce()>>,
     locals: Values,
@@ -299,17 +299,33 @@ impl Coroutine {
     /// Takes the oldest interrupt, shielded or not.
     #[cold]
     pub(crate) fn take_any_interrupt(&self) -> Option<Interrupt> {
-        self.has_interrupts().then(|| self.extra_mut().interrupts.remove(0))
+        if self.has_interrupts() { self.extra_mut().interrupts.take() } else { None }
     }
 
-    /// Withdraws the interrupt of a timeout that is over.
+    /// Takes the oldest interrupt that a call from below has ended with already, and that no shield keeps out.
     #[inline]
-    pub(crate) fn withdraw_timeout(&self, identity: u64) {
-        if self.has_interrupts() {
-            let of_it =
-                |pending: &Interrupt| matches!(pending, Interrupt::Timeout(other) if *other == identity);
-            self.extra_mut().interrupts.retain(|pending| !of_it(pending));
+    pub(crate) fn take_told_interrupt(&self) -> Option<Interrupt> {
+        if self.has_interrupts() && self.shields.get() == 0 {
+            self.extra_mut().interrupts.take_told()
+        } else {
+            None
         }
+    }
+
+    /// Whether an interrupt may be raised now: a call from below is about to end with it.
+    #[inline]
+    pub(crate) fn tell_interrupt(&self) -> bool {
+        let interrupted = self.has_interrupts() && self.shields.get() == 0;
+        if interrupted {
+            self.extra_mut().interrupts.tell();
+        }
+        interrupted
+    }
+
+    /// Withdraws the interrupt of a timeout that is over. `true`: a call from below has ended with it.
+    #[inline]
+    pub(crate) fn withdraw_timeout(&self, identity: u64) -> bool {
+        self.has_interrupts() && self.extra_mut().interrupts.withdraw_timeout(identity)
     }
 
     /// Delivers a kill or a timeout: ends the park, now or the next one.
@@ -322,8 +338,14 @@ impl Coroutine {
     pub(crate) fn put_back(&self, interrupt: Interrupt) {
         // These two say that it could not park, and are not pending.
         if !matches!(interrupt, Interrupt::Unwinding | Interrupt::InCallback) {
-            self.extra_mut().interrupts.insert(0, interrupt);
+            self.extra_mut().interrupts.put_back(interrupt);
         }
+    }
+
+    /// As [`Coroutine::put_back`], for one that a call from below has ended with, where nothing can be raised.
+    #[cold]
+    pub(crate) fn put_back_told(&self, interrupt: Interrupt) {
+        self.extra_mut().interrupts.put_back_told(interrupt);
     }
 
     /// Makes it ready if it is parked and has something to raise.

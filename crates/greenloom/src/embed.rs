@@ -116,7 +116,7 @@ impl Embedded {
         let co = &self.0;
         let hub = co.hub();
         debug_assert_eq!(co.state.get(), State::New);
-        let stack = hub.pool().take(co.stack_size)?;
+        let stack = hub.own_call(|| hub.pool().take(co.stack_size))?;
         let at = NonNull::new(stack.reserved(reserved)).expect("a stack is not at zero");
         co.prepare(stack, reserved);
         co.state.set(State::Suspended);

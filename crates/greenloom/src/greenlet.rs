@@ -27,6 +27,7 @@
 //! ```
 
 use crate::coroutine::{Coroutine, Kind, State, Unstarted, VTable};
+use crate::foreign::to_the_end;
 use crate::hub::Hub;
 use crate::stack::{self, StackSize};
 use crate::waiter::{Interrupt, KillPayload, Wake};
@@ -399,7 +400,7 @@ fn may_switch(me: &Coroutine, target: &Coroutine) -> Result<(), SwitchErrorKind>
 /// Readies a greenlet that was never run.
 fn begin(hub: &Hub, target: &Coroutine) -> io::Result<()> {
     if target.state.get() == State::New {
-        target.prepare(hub.pool().take(target.stack_size)?, 0);
+        target.prepare(hub.own_call(|| hub.pool().take(target.stack_size))?, 0);
         // Its own reference, given up by `Hub::finish`.
         target.retain();
         hub.list(target);
@@ -578,7 +579,7 @@ unsafe fn run<F: FnOnce(T) -> T + 'static, T: 'static>(this: NonNull<Coroutine>)
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let argument = receive(hub, co);
         let function = function.take().expect("a greenlet runs once");
-        function(argument)
+        to_the_end(|| function(argument))
     }));
     co.drop_belongings();
     let transfer = match outcome {

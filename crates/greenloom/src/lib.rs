@@ -35,9 +35,14 @@ mod coroutine;
 #[doc(hidden)]
 pub mod embed;
 #[cfg(not(loom))]
+#[doc(hidden)]
+pub mod foreign;
+#[cfg(not(loom))]
 pub mod greenlet;
 #[cfg(not(loom))]
 mod hubs;
+#[cfg(not(loom))]
+mod interrupts;
 #[cfg(not(loom))]
 pub mod net;
 #[cfg(not(loom))]

@@ -94,9 +94,14 @@ impl Notify {
     /// The interrupt that ended the wait.
     pub(crate) fn wait(&self, hub: &Hub, on: WaitingOn, deadline: u64) -> Result<Wake, Interrupt> {
         debug_assert!(ptr::eq(hub, self.hub), "a notification is waited for on another thread");
-        if self.take() {
-            return Ok(Wake::Notified);
-        }
+        if self.take() { Ok(Wake::Notified) } else { self.park(hub, on, deadline) }
+    }
+
+    /// The same without taking the notification, before or after.
+    ///
+    /// # Errors
+    /// The interrupt that ended the wait.
+    pub(crate) fn park(&self, hub: &Hub, on: WaitingOn, deadline: u64) -> Result<Wake, Interrupt> {
         let before = self.waiter.replace(hub.current());
         debug_assert!(before.is_null(), "two wait for one notification");
         // Whether something is under way that will come.

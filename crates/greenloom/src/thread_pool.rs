@@ -24,7 +24,7 @@ const THREADS: usize = 64;
 /// An idle thread ends after this time.
 const IDLE: Duration = Duration::from_secs(10);
 
-type Job = Box<dyn FnOnce() + Send>;
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// The process has forked, and the job is not this process's.
 #[derive(Debug)]
@@ -131,10 +131,19 @@ where
     }
 }
 
+/// Has a thread of the pool call `job`, and does not wait for that. Gives it back if there is no thread.
+pub(crate) fn submit(job: Job) -> Result<(), Job> {
+    pool().submit(job)
+}
+
 /// Threads of the pool that have nothing to do.
 pub(crate) fn idle_threads() -> usize {
     match current_pool() {
-        Some(pool) => usize::try_from(pool.counts().spare).unwrap_or(0),
+        // Asked in the hub's loop, which must not wait for one who may be parked.
+        Some(pool) => match pool.counts.try_lock() {
+            Ok(counts) => usize::try_from(counts.spare).unwrap_or(0),
+            Err(_) => 0,
+        },
         None => 0,
     }
 }

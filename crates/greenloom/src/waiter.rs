@@ -45,15 +45,20 @@ pub(crate) struct WaitingOn {
     /// Such as `Mutex::lock`.
     pub(crate) what: &'static str,
     pub(crate) reach: Reach,
-    /// The caller's line.
-    pub(crate) at: &'static Location<'static>,
+    /// The caller's line; a call from below has none.
+    pub(crate) at: Option<&'static Location<'static>>,
 }
 
 impl WaitingOn {
     #[track_caller]
     #[inline]
     pub(crate) const fn new(what: &'static str, reach: Reach) -> WaitingOn {
-        WaitingOn { what, reach, at: Location::caller() }
+        WaitingOn { what, reach, at: Some(Location::caller()) }
+    }
+
+    /// What a function of libc of this name waits for.
+    pub(crate) const fn below(what: &'static str, reach: Reach) -> WaitingOn {
+        WaitingOn { what, reach, at: None }
     }
 
     #[track_caller]
@@ -64,7 +69,10 @@ impl WaitingOn {
 
 impl fmt::Display for WaitingOn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {}", self.what, self.at)
+        match self.at {
+            Some(at) => write!(f, "{} at {at}", self.what),
+            None => write!(f, "{} of libc", self.what),
+        }
     }
 }
 

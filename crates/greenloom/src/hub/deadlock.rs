@@ -64,7 +64,9 @@ fn other_threads() -> bool {
     }
     let threads = std::fs::read_to_string("/proc/self/stat").ok().and_then(|stat| {
         // The twentieth field; the second is in parentheses and may hold anything.
-        stat.rsplit_once(')')?.1.split_whitespace().nth(17)?.parse::<usize>().ok()
+        let threads = stat.rsplit_once(')')?.1.split_whitespace().nth(17)?.parse::<usize>().ok();
+        // An emulator may not know.
+        threads.filter(|&threads| threads > 0)
     });
     threads.is_none_or(|threads| threads > 1 + crate::thread_pool::idle_threads())
 }

@@ -13,7 +13,7 @@
 //!
 //! `docs/design/io.md` has the whole protocol, and why each rule holds.
 
-use super::{Hub, fork};
+use super::{Hub, closing, fork};
 use crate::poll::{Event, Interest};
 use crate::waiter::{Interrupt, LocalWaiters, WaitingOn, Wake};
 use std::cell::{Cell, UnsafeCell};
@@ -91,6 +91,8 @@ pub(crate) struct Source {
     /// A short read does not mean that the next would block: see [`Event::short_reads`].
     short_reads: Cell<bool>,
     short_writes: Cell<bool>,
+    /// When one of the waiters last began to wait, if it was for something borrowed; see [`closing`].
+    began: Cell<u32>,
     readers: LocalWaiters,
     writers: LocalWaiters,
 }
@@ -105,6 +107,7 @@ impl Source {
             writable: Cell::new(true),
             short_reads: Cell::new(false),
             short_writes: Cell::new(false),
+            began: Cell::new(0),
             readers: LocalWaiters::new(),
             writers: LocalWaiters::new(),
         }
@@ -310,7 +313,7 @@ impl Sources {
         Ok((source, taken))
     }
 
-    /// Parks until `fd`, which belongs to somebody else, is ready.
+    /// Parks until `fd`, which belongs to somebody else, is ready. `false`: the poller does not take it, as it never blocks.
     pub(crate) fn wait_borrowed(
         &self,
         hub: &Hub,
@@ -318,11 +321,12 @@ impl Sources {
         direction: Direction,
         on: WaitingOn,
         deadline: u64,
-    ) -> Result<(), NotReady> {
+    ) -> Result<bool, NotReady> {
         hub.check_fork();
         self.refill();
         let source = self.at(fd)?;
         source.flag(direction).set(false);
+        source.began.set(closing::present());
         if source.owner.get() != OwnerId::BORROWED {
             // The runtime owns it, or did. Asking again for the same makes the kernel say again what is ready.
             let same_file = source.registered.get() == Registered::Edges
@@ -333,9 +337,10 @@ impl Sources {
             }
         }
         if source.owner.get() == OwnerId::BORROWED && !self.register_once(hub, source, fd, Some(direction))? {
-            return Ok(());
+            return Ok(false);
         }
-        self.park(hub, source, fd, direction, on, deadline)
+        self.park(hub, source, fd, direction, on, deadline)?;
+        Ok(true)
     }
 
     // As with `waiter::park`: one frame between the caller and the switch.
@@ -495,6 +500,28 @@ impl Sources {
             let _ = hub.poller().remove(fd);
         }
         source.reset(OwnerId::BORROWED);
+    }
+
+    /// Some thread has closed a borrowed `fd`, or is about to. Those who began to wait for it before get EBADF.
+    pub(super) fn closed_below(&self, fd: RawFd, close: u32) {
+        if let Some(source) = self.find(fd)
+            && source.has_waiters()
+            && closing::is_before(source.began.get(), close)
+        {
+            // The poller is not asked: the number may be another file's now. What is left there of this one is disarmed by its
+            // next event, which the token tells from those that count.
+            source.reset(OwnerId::BORROWED);
+        }
+    }
+
+    /// It is not known which descriptors were closed: whoever waits is to try again.
+    pub(super) fn have_all_look(&self) {
+        // SAFETY: as in `find`; waking does not touch the table.
+        for source in unsafe { &*self.table.get() }.iter().flatten() {
+            source.forget_state();
+            source.readers.wake_all();
+            source.writers.wake_all();
+        }
     }
 
     /// With a new poller: registers what is waited for.

@@ -7,6 +7,7 @@
 //! A hub belongs to its thread. Other threads reach it through [`Inject`] alone.
 
 pub(crate) mod clock;
+pub(crate) mod closing;
 pub(crate) mod deadlock;
 pub(crate) mod eventfd;
 pub(crate) mod fork;
@@ -22,6 +23,7 @@ pub(crate) mod shutdown;
 pub(crate) mod timers;
 
 use crate::coroutine::{Coroutine, Kind, State, TaskId, Unstarted, VTable, run_quietly};
+use crate::foreign::Moment;
 use crate::greenlet::Transfer;
 use crate::poll::{Events, Interest, Poller};
 use crate::stack::{self, Stack, StackPool, overflow};
@@ -38,6 +40,7 @@ use std::io::Result;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use timers::Timers;
 
 /// The poller's token of the hub's own eventfd.
@@ -83,12 +86,22 @@ pub(crate) struct Hub {
     all: Cell<*const Coroutine>,
     /// How many tasks and greenlets are in it, without main and the callbacks' runner.
     alive: Cell<usize>,
+    /// Told from all other hubs of the process by this, and never 0.
+    pub(crate) number: u64,
     ids: Cell<u64>,
     identities: Cell<u64>,
     /// Parked coroutines that a job under way outside of the hub will wake.
     pub(crate) external: Cell<usize>,
     /// Where they wait.
     pub(crate) outside: LocalWaiters,
+    /// Jobs under way on the thread pool that calls from below have handed in: each will wake somebody.
+    pub(crate) jobs: Arc<AtomicUsize>,
+    /// A system call of the runtime's own is being made, which must not become a wait where the program itself is patched.
+    pub(crate) own_call: Cell<bool>,
+    /// Told what the loop is about; see [`foreign`](crate::foreign).
+    pub(crate) lookout: Cell<Option<fn(Moment)>>,
+    /// Where closes of foreign descriptors are left, once one has been waited for.
+    pub(crate) watch: Cell<Option<closing::InUse>>,
     /// The thread is ending: nothing new begins.
     pub(crate) ending: Cell<bool>,
     pace: run::Pace,
@@ -96,6 +109,9 @@ pub(crate) struct Hub {
     pub(crate) rehearsal: Cell<Option<Rehearsal>>,
     fork_generation: Cell<u32>,
 }
+
+/// The number of the next hub.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
     static HUB: Cell<*const Hub> = const { Cell::new(ptr::null()) };
@@ -165,10 +181,15 @@ impl Hub {
             callbacks_end: Cell::new(false),
             all: Cell::new(ptr::null()),
             alive: Cell::new(0),
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             ids: Cell::new(0),
             identities: Cell::new(0),
             external: Cell::new(0),
             outside: LocalWaiters::new(),
+            jobs: Arc::default(),
+            own_call: Cell::new(false),
+            lookout: Cell::new(None),
+            watch: Cell::new(None),
             ending: Cell::new(false),
             pace: run::Pace::new(),
             isolated: options.isolated,
@@ -262,6 +283,15 @@ impl Hub {
     pub(crate) fn poller(&self) -> &Poller {
         // SAFETY: replaced only by `renew_after_fork`, which no borrow of the poller is alive across.
         unsafe { &*self.poller.get() }
+    }
+
+    /// Makes a system call that is not to be taken for the running coroutine's.
+    #[inline]
+    pub(crate) fn own_call<R>(&self, call: impl FnOnce() -> R) -> R {
+        self.own_call.set(true);
+        let result = call();
+        self.own_call.set(false);
+        result
     }
 
     fn watch_eventfd(&self) -> Result<()> {

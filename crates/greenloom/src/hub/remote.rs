@@ -7,6 +7,7 @@
 use super::Hub;
 use super::inject::{Inject, InjectNode};
 use crate::coroutine::{Coroutine, Kind};
+use crate::foreign::to_the_end;
 use crate::stack;
 use crate::sync::{Event, Lock};
 use crate::task::{JoinError, spawn_on};
@@ -170,7 +171,7 @@ where
     }
     let shared = Arc::clone(&finish.shared);
     let body = move || {
-        let result = catch_unwind(AssertUnwindSafe(function)).map_err(JoinError::of_payload);
+        let result = catch_unwind(AssertUnwindSafe(|| to_the_end(function))).map_err(JoinError::of_payload);
         finish.with(result);
     };
     // SAFETY: `'static`, so the function may run at any time.

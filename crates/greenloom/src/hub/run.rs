@@ -6,14 +6,16 @@
 
 use super::clock::{self, NEVER};
 use super::timers::TimerEntry;
-use super::{EVENTFD, Hub, fork};
+use super::{EVENTFD, Hub};
 use crate::context;
 use crate::coroutine::{Coroutine, Kind, Next, State, Unstarted, run_quietly};
+use crate::foreign::Moment;
 use crate::greenlet::{self, Transfer};
 use crate::hub::inject::InjectNode;
 use crate::waiter::Interrupt;
 use std::cell::Cell;
 use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
 
 /// Coroutines that run between two looks at the clock.
 const TICK: u32 = 16;
@@ -261,11 +263,15 @@ impl Hub {
         parent
     }
 
-    /// A look at the clock, now and then.
+    /// A look at the clock, now and then; while there is a lookout, it comes before each coroutine; and after a fork.
     #[cold]
     fn tick(&self) {
+        self.check_fork();
         let pace = &self.pace;
         pace.left.set(TICK);
+        if self.look_out(Moment::Turn) {
+            pace.left.set(0);
+        }
         pace.ticks.set(pace.ticks.get() + 1);
         let waits_outside = self.sources.waiting() > 0 || self.with_timers(|timers| !timers.is_empty());
         if !waits_outside && self.inject.is_empty() && pace.ticks.get() < TURN {
@@ -298,7 +304,8 @@ impl Hub {
             return;
         }
         let next = self.with_timers(|timers| timers.next_deadline()).unwrap_or(NEVER);
-        let outside = self.sources.waiting() > 0 || self.external.get() > 0;
+        let outside =
+            self.sources.waiting() > 0 || self.external.get() > 0 || self.jobs.load(Ordering::Acquire) > 0;
         if self.clock.is_virtual() {
             return self.idle_virtual(next, outside);
         }
@@ -320,9 +327,37 @@ impl Hub {
         }
     }
 
+    /// A tick is due before the next coroutine runs: the lookout has changed, or the process.
+    pub(crate) fn look_soon(&self) {
+        self.pace.left.set(0);
+    }
+
+    /// Whether there is one who wants to know what the hub is about.
+    fn look_out(&self, moment: Moment) -> bool {
+        let lookout = self.lookout.get();
+        lookout.inspect(|lookout| lookout(moment)).is_some()
+    }
+
+    /// Whether the hub may sleep: nothing was handed in. What is from now on ends the sleep.
+    fn begin_sleep(&self) -> bool {
+        self.look_out(Moment::Sleep);
+        let may = self.ready.is_empty() && self.inject.begin_sleep();
+        if !may {
+            self.look_out(Moment::Awake);
+        }
+        may
+    }
+
+    /// The hub is awake again. `true`: something was handed in.
+    fn end_sleep(&self) -> bool {
+        let handed_in = self.inject.end_sleep();
+        self.look_out(Moment::Awake);
+        handed_in
+    }
+
     /// Sleeps in the poller unless something was handed in. A long sleep begins by releasing idle stacks.
     fn sleep(&self, timeout: i32) {
-        if !self.inject.begin_sleep() {
+        if !self.begin_sleep() {
             return;
         }
         let long = !(0..=MAINTAIN_MS).contains(&timeout);
@@ -335,7 +370,7 @@ impl Hub {
         } else {
             self.poll(timeout);
         }
-        self.inject.end_sleep();
+        self.end_sleep();
         self.pace.ticks.set(0);
     }
 
@@ -343,11 +378,11 @@ impl Hub {
     fn idle_virtual(&self, next: u64, outside: bool) {
         if outside {
             let patience = if next == NEVER { -1 } else { AUTOJUMP_MS };
-            if !self.inject.begin_sleep() {
+            if !self.begin_sleep() {
                 return;
             }
             let came = self.poll(patience);
-            if self.inject.end_sleep() || came {
+            if self.end_sleep() || came || !self.ready.is_empty() {
                 return;
             }
         } else if next == NEVER {
@@ -400,7 +435,7 @@ impl Hub {
     }
 
     pub(super) fn check_fork(&self) {
-        if self.fork_generation.get() != fork::generation() {
+        if self.is_of_parent() {
             self.renew_after_fork();
         }
     }

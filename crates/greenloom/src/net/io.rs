@@ -176,7 +176,7 @@ impl Io {
         let mut deadline = Deadline::UNKNOWN;
         loop {
             if source.is_none_or(|source| source.may_try(call.direction)) || self.is_nonblocking() {
-                let (count, telling) = operation(fd);
+                let (count, telling) = hub.own_call(|| operation(fd));
                 if count > 0 {
                     let count = count as usize;
                     if count < len
@@ -213,7 +213,7 @@ impl Io {
         }
         let mut deadline = Deadline::UNKNOWN;
         loop {
-            match operation() {
+            match hub.own_call(&mut operation) {
                 Err(error) if self.may_wait_for(&error) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => return result,
@@ -268,7 +268,7 @@ impl Io {
         deadline: Deadline,
     ) -> io::Result<&'a Source> {
         let fd = self.fd.as_raw_fd();
-        let on = WaitingOn { what: call.what, reach: Reach::World, at };
+        let on = WaitingOn { what: call.what, reach: Reach::World, at: Some(at) };
         match hub.sources.wait(hub, source, fd, self.owner, call.direction, on, deadline.0) {
             Ok(source) => Ok(source),
             Err(not_ready) => self.not_ready(hub, call, not_ready),

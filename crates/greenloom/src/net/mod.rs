@@ -39,7 +39,7 @@
 
 mod io;
 pub(crate) mod macros;
-mod native;
+pub(crate) mod native;
 mod patience;
 mod resolve;
 mod tcp_listener;

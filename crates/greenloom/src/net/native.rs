@@ -19,7 +19,7 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
 }
 
 /// Blocks the thread until `fd` is ready, at most until `deadline` on the monotonic clock.
-pub(super) fn wait(fd: BorrowedFd<'_>, direction: Direction, deadline: u64) -> io::Result<()> {
+pub(crate) fn wait(fd: BorrowedFd<'_>, direction: Direction, deadline: u64) -> io::Result<()> {
     let events = match direction {
         Direction::Read => libc::POLLIN | libc::POLLRDHUP,
         Direction::Write => libc::POLLOUT,

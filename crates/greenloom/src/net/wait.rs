@@ -65,7 +65,7 @@ fn wait<F: AsFd + ?Sized>(
             match hub.sources.wait_borrowed(hub, fd.as_raw_fd(), direction, on, deadline) {
                 // The hub may have been busy for so long that this is all it has seen; what came in time counts.
                 Err(NotReady::TimedOut) => native::wait(fd, direction, 0),
-                result => result.map_err(NotReady::into_io_error),
+                result => result.map(drop).map_err(NotReady::into_io_error),
             }
         }
         _ => native::wait(fd, direction, after(Clock::Monotonic.now())),

@@ -6,14 +6,15 @@
 //! unmapped: the list of them is append-only, which lets the signal handler of [`overflow`](super::overflow)
 //! read it. Memory goes back to the system by [`release`], slot by slot.
 //!
-//! Hubs come here only for batches, hence one lock per size is enough.
+//! Hubs come here only for batches, hence one lock per size is enough. It is one that spins: a lock that waits in the kernel
+//! would be a wait for the hub where the program itself is patched, in the middle of giving a coroutine its stack, or of a fork.
 
 use super::guard;
 use super::{Bytes, LEAST, SIZES, Stack, StackSize};
+use crate::sync::{Guard, Lock};
 use std::io;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Slots in the first slab of a size.
 const FIRST_SLOTS: usize = 16;
@@ -87,12 +88,11 @@ struct Class {
 // SAFETY: a class owns its stacks, memory that has no thread affinity.
 unsafe impl Send for Class {}
 
-static CLASSES: [Mutex<Class>; SIZES] =
-    [const { Mutex::new(Class { free: Vec::new(), ranges: Vec::new(), rest: None, mapped: 0 }) }; SIZES];
+static CLASSES: [Lock<Class>; SIZES] =
+    [const { Lock::new(Class { free: Vec::new(), ranges: Vec::new(), rest: None, mapped: 0 }) }; SIZES];
 
-fn class(size: StackSize) -> MutexGuard<'static, Class> {
-    // A panic under this lock could only be a failed allocation, which leaves the lists whole.
-    CLASSES[size.class()].lock().unwrap_or_else(PoisonError::into_inner)
+fn class(size: StackSize) -> Guard<'static, Class> {
+    CLASSES[size.class()].lock()
 }
 
 /// Keeps `fork` out of the locks: in the child nobody would be left to release them.
@@ -100,12 +100,12 @@ fn class(size: StackSize) -> MutexGuard<'static, Class> {
 mod fork {
     use super::{Class, SIZES, class};
     use crate::stack::StackSize;
+    use crate::sync::Guard;
     use std::cell::UnsafeCell;
-    use std::sync::MutexGuard;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     /// The locks that the forking thread holds while it forks. Belongs to whoever holds them all.
-    struct Held(UnsafeCell<Option<[MutexGuard<'static, Class>; SIZES]>>);
+    struct Held(UnsafeCell<Option<[Guard<'static, Class>; SIZES]>>);
 
     // SAFETY: the locks inside order the accesses.
     unsafe impl Sync for Held {}

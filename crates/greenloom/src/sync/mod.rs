@@ -24,7 +24,7 @@ pub use async_result::AsyncResult;
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::Event;
-pub(crate) use lock::Lock;
+pub(crate) use lock::{Guard, Lock};
 pub use mutex::{Mutex, MutexGuard};
 pub use reentrant::{ReentrantLock, ReentrantLockGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -147,7 +147,7 @@ impl Flow {
 }
 
 fn waiting_on(what: &'static str, at: &'static Location<'static>) -> WaitingOn {
-    WaitingOn { what, reach: Reach::Hub, at }
+    WaitingOn { what, reach: Reach::Hub, at: Some(at) }
 }
 
 /// Iterator of [`Pool::imap`]. Dropping it lets calls that have begun go on, and begins no more.

@@ -25,6 +25,7 @@ pub use timeout::{Elapsed, shield, timeout};
 pub use wait::{IWait, iwait, join_all, try_join_all, wait};
 
 use crate::coroutine::{Coroutine, Kind, Unstarted, VTable, run_quietly};
+use crate::foreign::to_the_end;
 use crate::hub::Hub;
 use crate::stack::{self, StackSize};
 use crate::waiter::{Interrupt, KillPayload};
@@ -234,7 +235,7 @@ unsafe fn run<F: FnOnce() -> T, T>(this: NonNull<Coroutine>) {
             let dropped = catch_unwind(AssertUnwindSafe(|| drop(f)));
             dropped.map_err(JoinError::Panicked).and(Err(JoinError::of_interrupt(interrupt)))
         }
-        None => catch_unwind(AssertUnwindSafe(f)).map_err(JoinError::of_payload),
+        None => catch_unwind(AssertUnwindSafe(|| to_the_end(f))).map_err(JoinError::of_payload),
     };
     // Before it is known whether somebody will ask: a local may hold a handle.
     co.drop_belongings();

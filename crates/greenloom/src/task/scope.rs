@@ -20,6 +20,7 @@
 use super::set::TaskSet;
 use super::{JoinError, JoinHandle, spawn_on};
 use crate::coroutine::{Coroutine, Kind, TaskId, run_quietly};
+use crate::foreign::to_the_end;
 use crate::hub::clock::NEVER;
 use crate::hub::{Hub, fatal};
 use crate::stack::{self, StackSize};
@@ -228,7 +229,8 @@ impl<'scope> Scope<'scope, '_> {
             let slot = Rc::clone(&slot);
             move || {
                 std::mem::forget(unstarted);
-                let result = catch_unwind(AssertUnwindSafe(f)).map_err(|payload| self.child_failed(payload));
+                let result = catch_unwind(AssertUnwindSafe(|| to_the_end(f)))
+                    .map_err(|payload| self.child_failed(payload));
                 *slot.borrow_mut() = Some(result);
                 // If the handle is gone this destroys the result, which is borrowed, still in the task.
                 run_quietly(|| drop(slot));

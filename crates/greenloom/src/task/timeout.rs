@@ -71,8 +71,10 @@ pub fn timeout<T>(duration: Duration, f: impl FnOnce() -> T) -> Result<T, Elapse
     let result = catch_unwind(AssertUnwindSafe(f));
     // SAFETY: valid, and of this hub.
     unsafe { hub.with_timers(|timers| timers.remove(&timer)) };
-    co.withdraw_timeout(limit.identity);
+    let told = co.withdraw_timeout(limit.identity);
     match result {
+        // A call has ended because of it, so `f` was not done.
+        Ok(_) if told => Err(Elapsed { timeout: duration }),
         Ok(value) => Ok(value),
         Err(payload) => match payload.downcast_ref::<TimeoutPayload>() {
             Some(TimeoutPayload(identity)) if *identity == limit.identity => {
