@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 .DEFAULT_GOAL := help
 .PHONY: help demo python test test-rust test-python test-all-pythons test-many test-threads conformance conformance-gevent lint fmt docs \
-	bench bench-rust bench-python bench-check bench-quick asan tsan loom abort miri aarch64 check-all clean
+	bench bench-rust bench-python bench-check bench-quick asan tsan loom abort miri aarch64 musl check-all clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -94,10 +94,13 @@ abort: ## What programs built with panic = "abort" can and cannot do
 miri: ## Everything above the switch under Miri (nightly with the miri component)
 	ci/miri.sh
 
-aarch64: ## The aarch64 switch under qemu-user (Debian: gcc-aarch64-linux-gnu qemu-user libc6-dev-arm64-cross)
+aarch64: ## The aarch64 switch and patching under qemu-user (Debian: gcc-aarch64-linux-gnu qemu-user libc6-dev-arm64-cross)
 	ci/aarch64.sh
 
-check-all: lint test test-all-pythons conformance test-many loom tsan asan abort aarch64 miri ## All of the above
+musl: ## Patching on musl, dynamic and static (Debian: musl-tools)
+	ci/musl.sh
+
+check-all: lint test test-all-pythons conformance test-many loom tsan asan abort aarch64 musl miri ## All of the above
 
 clean: ## Remove what was built
 	$(CARGO) clean

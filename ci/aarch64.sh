@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the core for aarch64 Linux and runs the tests of its lowest layers (the switch, stacks, overflow) in an emulator.
+# Builds the core for aarch64 Linux and runs the tests of its lowest layers (the switch, stacks, overflow) in an emulator; and
+# those of the patching of loaded objects.
 #
 # Needs, and says so if it is missing:
 #   rustup target add aarch64-unknown-linux-gnu
@@ -32,4 +33,6 @@ for profile in dev release; do
         --test switching --test stacks --test stack_overflow -- \
         --skip memory::
 done
+cargo test --quiet --package greenloom-patch --target $target --test slots --test loading --test at_any_time \
+    --test std_waits --test std_interrupts --test patched_core --test thread_words
 echo "aarch64: passed"
