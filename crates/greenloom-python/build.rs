@@ -30,7 +30,7 @@ fn main() {
     }
     let flags: &[&str] = &["-std=c11", "-fvisibility=hidden", "-Wno-unused-parameter"];
     let mut build = cc::Build::new();
-    build.file("shim/thread_state.c").include(&include).warnings(false);
+    build.files(["shim/thread_state.c", "shim/interrupts.c"]).include(&include).warnings(false);
     for flag in flags {
         build.flag_if_supported(flag);
     }

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextvars import Context
 from socket import socket as _socket
 from types import FrameType, TracebackType
-from typing import Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar, overload
 from weakref import ref
 
 from typing_extensions import Buffer
@@ -921,3 +921,40 @@ class SocketBase(_socket):
 
 def make_socket_base(socket: type, timeout_default: object, /) -> type[SocketBase]: ...
 def set_socket_class(socket: type, /) -> None: ...
+
+# -------------------------------------------------------------------------------------------- calls of C libraries
+
+class _NativeReport(TypedDict):
+    slots: int
+    matched: list[str]
+    refused: list[tuple[str, str]]
+    awaited: list[str]
+    changed: list[tuple[str, str]]
+
+class _NativeObject(TypedDict):
+    path: str
+    name: str
+    is_program: bool
+    rules: list[str]
+    refused: str | None
+    patched: list[str]
+    blocking: list[str]
+    problem: str | None
+
+def native_patch(rules: list[tuple[str, bool]]) -> _NativeReport:
+    """Patch the objects that the rules match: each a name, and whether locks are meant as well.
+
+    Raises ValueError, NotImplementedError, OSError, RuntimeError.
+    """
+
+def native_unpatch() -> None:
+    """Put back what was patched. Raises RuntimeError for what somebody else has changed since."""
+
+def native_objects() -> list[_NativeObject]:
+    """Return the loaded objects."""
+
+def start_watchdog(after: float) -> None:
+    """Tell on standard error of a hub that has not turned for so many seconds. Raises ValueError."""
+
+def stop_watchdog() -> None:
+    """End that."""

@@ -35,9 +35,19 @@ Hub: Any = None
 get_hub_noargs = get_hub
 
 
+#: A watchdog that the environment asks for was started, or is not to be.
+_watchdog_seen = False
+
+
 def _make_hub() -> Any:
+    global _watchdog_seen
     made = get_hub_class()()
     set_hub(made)
+    if not _watchdog_seen:
+        _watchdog_seen = True
+        from greenloom.watchdog import start_if_asked
+
+        start_if_asked()
     return made
 
 

@@ -19,8 +19,10 @@ from greenloom import _alias, greenlet
 
 HELP = """\
 usage: python -m greenloom [--module] PROGRAM [ARGUMENT...]
+       python -m greenloom doctor [--help] [PROGRAM [ARGUMENT...]]
 
 Run a program that was written for greenlet or gevent, unchanged: `import gevent` gives greenloom.
+`doctor` says what in a program still blocks every greenlet, and what to do about it.
 
   PROGRAM         a script, a directory or zip file with __main__.py, or with --module a module's name
   -m, --module    PROGRAM is a module, as for `python -m`
@@ -29,11 +31,13 @@ Run a program that was written for greenlet or gevent, unchanged: `import gevent
 
 environment:
   GREENLOOM_STACK_SIZE   size of a greenlet's stack: 64k, 1m, or a number of bytes; from 64k to 64m
+  GREENLOOM_WATCHDOG     seconds (0.1) after which a hub that does not turn is told of, with what blocks it
 
 examples:
   python -m greenloom examples/python/eat_play_switch.py
   python -m greenloom server.py --port 8000
   python -m greenloom --module gunicorn --worker-class gevent app:app
+  python -m greenloom doctor server.py --port 8000
 """
 
 
@@ -59,18 +63,26 @@ def main() -> None:
         _refuse(f"greenloom: unknown option {option}\n{HELP}")
     if not arguments:
         _refuse(HELP)
+    if arguments[0] == "doctor" and not as_module:
+        from greenloom import _doctor
 
-    _alias.install_as_gevent()
+        _doctor.main(arguments[1:])
     try:
-        if as_module:
-            _run_module(arguments)
-        else:
-            _run_path(arguments)
+        run_program(arguments, as_module=as_module)
     except SystemExit:
         raise
     except BaseException:
-        _hide_our_frames()
+        hide_our_frames()
         raise
+
+
+def run_program(arguments: list[str], *, as_module: bool) -> None:
+    """Run the script or module ``arguments[0]``, which finds the aliases."""
+    _alias.install_as_gevent()
+    if as_module:
+        _run_module(arguments)
+    else:
+        _run_path(arguments)
 
 
 def _refuse(message: str) -> None:
@@ -142,7 +154,7 @@ def _fresh_main() -> ModuleType:
     return module
 
 
-def _hide_our_frames() -> None:
+def hide_our_frames() -> None:
     """Let the error on its way out be shown without the frames down to the program's first.
 
     Only then: while the program runs, ``sys.excepthook`` is what the program made it.

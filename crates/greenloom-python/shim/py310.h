@@ -81,3 +81,18 @@ static inline int gl_trash_nesting(PyThreadState *ts)
 {
     return ts->trash_delete_nesting;
 }
+
+static inline PyFrameObject *gl_innermost_frame(PyThreadState *ts)
+{
+    return ts->frame;
+}
+
+static inline PyFrameObject *gl_caller_of(PyFrameObject *frame)
+{
+    return frame->f_back;
+}
+
+static inline void *gl_place_in(PyFrameObject *frame)
+{
+    return (void *)(intptr_t)frame->f_lasti;
+}

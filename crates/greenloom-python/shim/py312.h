@@ -81,3 +81,18 @@ static inline int gl_trash_nesting(PyThreadState *ts)
 {
     return ts->trash.delete_nesting;
 }
+
+static inline struct _PyInterpreterFrame *gl_innermost_frame(PyThreadState *ts)
+{
+    return ts->cframe->current_frame;
+}
+
+static inline struct _PyInterpreterFrame *gl_caller_of(struct _PyInterpreterFrame *frame)
+{
+    return frame->previous;
+}
+
+static inline void *gl_place_in(struct _PyInterpreterFrame *frame)
+{
+    return frame->prev_instr;
+}

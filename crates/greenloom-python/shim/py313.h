@@ -78,3 +78,18 @@ static inline int gl_trash_nesting(PyThreadState *ts)
     (void)ts;
     return -1;
 }
+
+static inline struct _PyInterpreterFrame *gl_innermost_frame(PyThreadState *ts)
+{
+    return ts->current_frame;
+}
+
+static inline struct _PyInterpreterFrame *gl_caller_of(struct _PyInterpreterFrame *frame)
+{
+    return frame->previous;
+}
+
+static inline void *gl_place_in(struct _PyInterpreterFrame *frame)
+{
+    return frame->instr_ptr;
+}

@@ -4,6 +4,7 @@
  * set through PyUnstable_ThreadState_SetStackProtection, which is looked up when the module is imported: 3.14.0 does not
  * have it yet, and is not supported. */
 #include <dlfcn.h>
+#include "internal/pycore_interpframe.h"
 #include "data_stack.h"
 
 struct gl_fields {
@@ -90,11 +91,35 @@ static inline int gl_fields_release(struct gl_fields *f)
 
 static inline int gl_fields_capture(PyThreadState *ts, int limit, PyObject **codes, int *places)
 {
-    return gl_frames_capture(ts->current_frame, limit, codes, places);
+    int found = 0;
+    for (struct _PyInterpreterFrame *frame = ts->current_frame; frame != NULL && found < limit; frame = frame->previous) {
+        if (_PyFrame_IsIncomplete(frame)) {
+            continue;
+        }
+        codes[found] = (PyObject *)_PyFrame_GetCode(frame);
+        places[found] = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
+        found++;
+    }
+    return found;
 }
 
 static inline int gl_trash_nesting(PyThreadState *ts)
 {
     (void)ts;
     return -1;
+}
+
+static inline struct _PyInterpreterFrame *gl_innermost_frame(PyThreadState *ts)
+{
+    return ts->current_frame;
+}
+
+static inline struct _PyInterpreterFrame *gl_caller_of(struct _PyInterpreterFrame *frame)
+{
+    return frame->previous;
+}
+
+static inline void *gl_place_in(struct _PyInterpreterFrame *frame)
+{
+    return frame->instr_ptr;
 }

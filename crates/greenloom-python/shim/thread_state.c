@@ -1,7 +1,8 @@
 /* The part of the thread-state swap that is the same for all versions. See thread_state.h. */
 #define Py_BUILD_CORE_MODULE 1
-#include "thread_state.h"
+#include "interrupts.h"
 #include "internal/pycore_gc.h"
+#include "internal/pycore_pystate.h"
 
 #if PY_VERSION_HEX < 0x030A0000
 #error "greenloom needs CPython 3.10 or newer"
@@ -129,6 +130,70 @@ int gl_is_finalizing(void)
 #endif
 }
 
+static PyThreadState *current_state(void)
+{
+#if PY_VERSION_HEX < 0x030D0000
+    return _PyThreadState_UncheckedGet();
+#else
+    return PyThreadState_GetUnchecked();
+#endif
+}
+
+int gl_is_attached(PyThreadState *ts)
+{
+    return current_state() == ts;
+}
+
+int gl_is_detached(PyThreadState *ts)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    /* The current state is the process's: another thread's, or none. That the thread itself has let go of another state of its
+     * own, in a subinterpreter, leaves no trace, so with subinterpreters none is taken for detached. The newest is the first. */
+    return current_state() != ts && PyInterpreterState_Head() == PyInterpreterState_Main();
+#else
+    /* The current state is the thread's. The other one is the last that was. */
+    return current_state() == NULL && PyGILState_GetThisThreadState() == ts;
+#endif
+}
+
+int gl_seems_attached(PyThreadState *ts)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    return current_state() == ts;
+#elif PY_VERSION_HEX < 0x030D0000
+    return ts->_status.active;
+#else
+    return _Py_atomic_load_int_relaxed(&ts->state) == _Py_THREAD_ATTACHED;
+#endif
+}
+
+/* The text of a string, with a question mark for what is not ASCII. */
+static size_t gl_copy_text(PyObject *text, char *out, size_t room)
+{
+    if (text == NULL || !PyUnicode_Check(text)) {
+        return 0;
+    }
+    size_t length = (size_t)PyUnicode_GET_LENGTH(text);
+    /* Of a long path the end tells more. */
+    size_t from = length > room ? length - room : 0;
+    for (size_t i = from; i < length; i++) {
+        Py_UCS4 character = PyUnicode_READ_CHAR(text, i);
+        out[i - from] = character >= ' ' && character < 127 ? (char)character : '?';
+    }
+    return length - from;
+}
+
+int gl_describe_place(PyObject *object, int place, char *out, size_t size)
+{
+    PyCodeObject *code = (PyCodeObject *)object;
+    char file[160], function[80];
+    size_t file_length = gl_copy_text(code->co_filename, file, sizeof(file));
+    size_t function_length = gl_copy_text(code->co_name, function, sizeof(function));
+    int written = snprintf(out, size, "%.*s:%d in %.*s", (int)file_length, file, PyCode_Addr2Line(code, place),
+                           (int)function_length, function);
+    return written < 0 ? 0 : written < (int)size ? written : (int)size - 1;
+}
+
 int gl_finalize_before_freeing(PyObject *object, void (*finalize)(PyObject *))
 {
     /* As PyObject_CallFinalizerFromDealloc does, but for a finalizer that is not the one of the object's class. */
@@ -185,6 +250,21 @@ static __thread void *current_thread __attribute__((tls_model("initial-exec")));
 int gl_capture_stack(PyThreadState *ts, int limit, PyObject **codes, int *places)
 {
     return gl_fields_capture(ts, limit, codes, places);
+}
+
+struct gl_call gl_innermost_call(PyThreadState *ts)
+{
+    void *function = gl_innermost_frame(ts);
+    return (struct gl_call){function, function == NULL ? NULL : gl_place_in(function)};
+}
+
+int gl_is_under_way(PyThreadState *ts, struct gl_call call)
+{
+    void *function = gl_innermost_frame(ts);
+    while (function != NULL && function != call.function) {
+        function = gl_caller_of(function);
+    }
+    return function == call.function && (function == NULL || gl_place_in(function) == call.place);
 }
 
 void *gl_thread_get(void)

@@ -15,6 +15,9 @@
  *   gl_fields_frame(f)       new reference to the innermost frame, or NULL without an exception
  *   gl_fields_release(f)     lets go of what the frames own; 0 if they must stay in memory as they are
  *   gl_fields_capture(ts, limit, codes, places)   what gl_capture_stack does
+ *   gl_innermost_frame(ts)   the innermost frame as it is, or NULL
+ *   gl_caller_of(frame)      the frame that it returns to, or NULL
+ *   gl_place_in(frame)       something that says at which instruction it is
  *   gl_trash_nesting(ts)     how many deallocations are nested, for the tests of the original
  *
  * Pointers to these fields stay valid while a coroutine lives: neither they nor the stack ever move.
@@ -79,6 +82,19 @@ int gl_nested_deallocations(PyThreadState *ts);
 
 /* Whether the interpreter is being torn down. */
 int gl_is_finalizing(void);
+
+/* Whether the calling thread, whose state is `ts`, holds the GIL. */
+int gl_is_attached(PyThreadState *ts);
+
+/* Whether it has let go of the GIL. Not so as well if that is not known, or if it was with another state that the thread has. */
+int gl_is_detached(PyThreadState *ts);
+
+/* Whether the thread whose state is `ts` held the GIL just now. For any thread, without the GIL; a hint. */
+int gl_seems_attached(PyThreadState *ts);
+
+/* Writes "file:line in function" for a place in a code object, as ASCII; returns the length. Needs no GIL as long as the code
+ * object lives: nothing of it is changed, and no reference is taken. */
+int gl_describe_place(PyObject *code, int place, char *out, size_t size);
 
 /* Calls `finalize` for an object without references, which it may revive. Returns 0 if it is still without, else -1. */
 int gl_finalize_before_freeing(PyObject *object, void (*finalize)(PyObject *));

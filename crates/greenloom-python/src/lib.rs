@@ -15,6 +15,7 @@
 //! | [`primitives`] | what programs wait for and with |
 //! | [`local`] | greenlet-local attributes |
 //! | [`socket`] | the calls of cooperative sockets that wait |
+//! | [`native`] | the calls of libc that C libraries wait in |
 //! | [`toolkit`], [`errors`], [`globals`] | what the types share |
 //! | [`shim`] | the thread state of CPython, in C, one header a version |
 //!
@@ -44,6 +45,7 @@ mod group;
 mod hub;
 mod life;
 mod local;
+mod native;
 mod object;
 mod primitives;
 mod records;
@@ -86,6 +88,7 @@ fn _greenloom(module: &Bound<'_, PyModule>) -> PyResult<()> {
             && hub::add_to(module.as_ptr())
             && task::add_to(module.as_ptr())
             && local::add_to(module.as_ptr())
+            && native::add_to(module.as_ptr())
             && group::add_to(module.as_ptr())
             && primitives::add_to(module.as_ptr())
             && socket::add_to(module.as_ptr());
@@ -94,6 +97,7 @@ fn _greenloom(module: &Bound<'_, PyModule>) -> PyResult<()> {
         }
     }
     event_loop::add_to(module)?;
+    native::add_functions(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

@@ -8,6 +8,7 @@
 use crate::arguments::Payload;
 use crate::attributes;
 use crate::globals::{GREENLET_EXIT, NO_ARGUMENTS, PARENT, RUN, new_reference};
+use crate::native::interrupts;
 use crate::object::{Greenlet, Phase, PyGreenlet, TYPE, behind};
 use crate::shim;
 use crate::switch::switch_with;
@@ -281,6 +282,7 @@ pub(crate) unsafe fn abandon(greenlet: &Greenlet) {
         return;
     }
     greenlet.phase.set(Phase::Dead);
+    interrupts::forget_ended(greenlet.object);
     // When the interpreter is torn down all memory goes soon, and what its frames refer to may be gone already.
     if shim::gl_is_finalizing() == 0 {
         let error = SavedError::take();
@@ -353,9 +355,11 @@ pub(crate) unsafe fn end_thread(thread: *mut Thread) {
         ffi::Py_DECREF(dropped.cast());
     }
     ffi::Py_XDECREF(record.replace_tracer(ptr::null_mut()));
+    record.native_hub.set(ptr::null());
     ffi::Py_XDECREF(record.hub.replace(ptr::null_mut()));
     ffi::Py_XDECREF(record.failed.replace(ptr::null_mut()));
     ffi::Py_XDECREF(record.maker.replace(ptr::null_mut()));
+    record.interrupts.clear();
     ffi::Py_DECREF(record.current.get().cast());
     ffi::Py_DECREF(record.main.cast());
     drop(record);

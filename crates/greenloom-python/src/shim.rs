@@ -1,4 +1,4 @@
-//! The C side of the thread state; `shim/thread_state.h` says what each function does.
+//! The C side of the thread state; `shim/thread_state.h` and `shim/interrupts.h` say what each function does.
 
 use pyo3::ffi::{PyObject, PyThreadState, visitproc};
 use std::cell::UnsafeCell;
@@ -25,6 +25,22 @@ impl State {
     }
 }
 
+/// A call of C by Python.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) function: *mut c_void,
+    place: *mut c_void,
+}
+
+/// What the C side asks when an exception is to be delivered.
+#[repr(C)]
+pub(crate) struct InterruptCalls {
+    pub(crate) arrived: unsafe extern "C" fn(*mut PyThreadState, *mut PyObject) -> *mut PyObject,
+    pub(crate) calls: unsafe extern "C" fn(*mut PyThreadState) -> c_int,
+    pub(crate) returned: unsafe extern "C" fn(*mut PyThreadState),
+}
+
 unsafe extern "C" {
     pub(crate) fn gl_unsupported() -> *const c_char;
     pub(crate) fn gl_state_begin(
@@ -45,6 +61,15 @@ unsafe extern "C" {
     pub(crate) fn gl_set_running_context(tstate: *mut PyThreadState, context: *mut PyObject);
     pub(crate) fn gl_nested_deallocations(tstate: *mut PyThreadState) -> c_int;
     pub(crate) fn gl_is_finalizing() -> c_int;
+    pub(crate) fn gl_seems_attached(tstate: *mut PyThreadState) -> c_int;
+    pub(crate) fn gl_describe_place(
+        code: *mut PyObject,
+        place: c_int,
+        out: *mut c_char,
+        size: usize,
+    ) -> c_int;
+    pub(crate) fn gl_is_attached(tstate: *mut PyThreadState) -> c_int;
+    pub(crate) fn gl_is_detached(tstate: *mut PyThreadState) -> c_int;
     pub(crate) fn gl_finalize_before_freeing(
         object: *mut PyObject,
         finalize: unsafe extern "C" fn(*mut PyObject),
@@ -66,6 +91,12 @@ unsafe extern "C" {
         dealloc: unsafe extern "C" fn(*mut PyObject),
         free: unsafe extern "C" fn(*mut PyObject),
     );
+    pub(crate) fn gl_interrupts_set_up(calls: *const InterruptCalls) -> c_int;
+    pub(crate) fn gl_interrupts_arm(tstate: *mut PyThreadState, placeholder: *mut PyObject);
+    pub(crate) fn gl_interrupts_disarm(tstate: *mut PyThreadState, placeholder: *mut PyObject);
+    pub(crate) fn gl_innermost_call(tstate: *mut PyThreadState) -> Call;
+    pub(crate) fn gl_is_under_way(tstate: *mut PyThreadState, call: Call) -> c_int;
+    pub(crate) fn gl_is_tracing(tstate: *mut PyThreadState) -> c_int;
     pub(crate) fn gl_name_of(callable: *mut PyObject) -> *const c_char;
 }
 

@@ -17,6 +17,7 @@
 use crate::arguments::Payload;
 use crate::globals::{ERROR, GREENLET_EXIT, NO_ARGUMENTS, RUN, new_reference};
 use crate::hub::{self, park};
+use crate::native::interrupts;
 use crate::object::{Greenlet, Phase, PyGreenlet, behind};
 use crate::shim;
 use crate::task;
@@ -261,6 +262,7 @@ pub(crate) unsafe fn begin_scheduled(thread: &Thread, target: *mut PyGreenlet, h
 /// Leaves the current greenlet for `target`, whose reference is taken over, with what is in the thread.
 #[inline(always)]
 pub(crate) unsafe fn leave(thread: &Thread, target: *mut PyGreenlet) -> *mut PyObject {
+    interrupts::leaving(thread);
     let me = thread.current.replace(target);
     thread.origin.set(me);
     let (from, to) = (behind(me), behind(target));
@@ -299,6 +301,9 @@ unsafe fn arrive_slowly(thread: &Thread, origin: *mut PyGreenlet, mut value: *mu
     }
     ffi::Py_DECREF(origin.cast());
     thread.end_dropped();
+    if thread.interrupts.any() {
+        interrupts::arrived(thread);
+    }
     value
 }
 
@@ -338,6 +343,7 @@ unsafe impl Body for PythonBody {
                 shim::PyObject_Call(run, args, kwargs)
             };
         }
+        result = interrupts::at_the_end(thread, result);
         end(thread, greenlet, result)
     }
 

@@ -5,6 +5,7 @@
 
 use crate::globals::{ERROR, new_reference};
 use crate::hub;
+use crate::native::interrupts::Interrupts;
 use crate::object::{Greenlet, PyGreenlet, TYPE, behind};
 use crate::records;
 use crate::shim;
@@ -23,6 +24,8 @@ pub(crate) static MAIN_GREENLETS: AtomicIsize = AtomicIsize::new(0);
 const TRACING: u32 = 1;
 /// Greenlets of this thread were dropped on another.
 const DROPPED: u32 = 2;
+/// Exceptions are kept for greenlets that C libraries wait in.
+const INTERRUPTS: u32 = 4;
 
 const GUARD: &CStr = c"greenloom.thread";
 
@@ -43,7 +46,7 @@ pub(crate) struct Thread {
     pub(crate) run: Cell<*mut PyObject>,
     pub(crate) args: Cell<*mut PyObject>,
     pub(crate) kwargs: Cell<*mut PyObject>,
-    /// What to look after besides when a switch arrives: [`TRACING`], [`DROPPED`].
+    /// What to look after besides when a switch arrives: [`TRACING`], [`DROPPED`], [`INTERRUPTS`].
     attention: AtomicU32,
     /// How many parents are being freed one within the other. One that is never done leaves it too high, and then more is put
     /// off than need be.
@@ -52,12 +55,16 @@ pub(crate) struct Thread {
     detached: Cell<bool>,
     /// The hub; owned, null if there is none.
     pub(crate) hub: Cell<*mut PyObject>,
+    /// The same if it is one of ours, for those who do not hold the GIL.
+    pub(crate) native_hub: Cell<*const hub::HubBase>,
     /// The greenlet whose error is on its way to the hub; owned, null mostly.
     pub(crate) failed: Cell<*mut PyObject>,
     /// A weak reference to who has last made a task; owned, null if nobody has.
     pub(crate) maker: Cell<*mut PyObject>,
     /// Waits that there have been.
     pub(crate) waits: Cell<u64>,
+    /// Exceptions for greenlets that C libraries wait in.
+    pub(crate) interrupts: Interrupts,
     /// Owned, null if there is none.
     tracer: Cell<*mut PyObject>,
     /// Greenlets of this thread whose last reference went on another; owned.
@@ -129,9 +136,11 @@ impl Thread {
             drops: Cell::new(0),
             detached: Cell::new(false),
             hub: Cell::new(ptr::null_mut()),
+            native_hub: Cell::new(ptr::null()),
             failed: Cell::new(ptr::null_mut()),
             maker: Cell::new(ptr::null_mut()),
             waits: Cell::new(0),
+            interrupts: Interrupts::new(),
             tracer: Cell::new(ptr::null_mut()),
             dropped: Mutex::new(Vec::new()),
         }));
@@ -177,6 +186,15 @@ impl Thread {
     #[inline(always)]
     pub(crate) fn wants_attention(&self) -> bool {
         self.attention.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether exceptions are kept for greenlets that C libraries wait in.
+    pub(crate) fn notice_interrupts(&self, any: bool) {
+        if any {
+            self.attention.fetch_or(INTERRUPTS, Ordering::Relaxed);
+        } else {
+            self.attention.fetch_and(!INTERRUPTS, Ordering::Relaxed);
+        }
     }
 
     /// The trace function; null if there is none. Borrowed.

@@ -10,7 +10,8 @@ Modules that took a name before it was replaced keep the blocking one, so early 
 :mod:`greenloom.events`, and entry points of the groups ``gevent.plugins.monkey.*``, are told of each step, and
 can forbid it by raising :exc:`greenloom.events.DoNotPatch`.
 
-``python -m greenloom.monkey [--no-MODULE] script.py`` runs a script patched.
+``python -m greenloom.monkey [--no-MODULE] script.py`` runs a script patched. :func:`patch_native` does the same to
+libraries in C, which block below Python's names; it is part of ``patch_all(native=True)``.
 """
 
 # This module imports as little as it can, and most of it inside of functions: what is imported before the
@@ -22,6 +23,7 @@ import sys
 from typing import Any
 
 from ._errors import MonkeyPatchWarning, _BadImplements as _BadImplements
+from ._native import NATIVE_OBJECTS, is_native_patched, patch_native, unpatch_native
 from ._state import is_anything_patched as is_anything_patched, is_module_patched, is_object_patched, saved
 from ._util import (
     _ignores_DoNotPatch,
@@ -33,15 +35,18 @@ from ._util import (
 from .api import get_original, patch_item as patch_item, patch_module, remove_item
 
 __all__ = [
+    "NATIVE_OBJECTS",
     "MonkeyPatchWarning",
     "get_original",
     "is_module_patched",
+    "is_native_patched",
     "is_object_patched",
     "main",
     "patch_all",
     "patch_builtins",
     "patch_dns",
     "patch_module",
+    "patch_native",
     "patch_os",
     "patch_queue",
     "patch_select",
@@ -52,6 +57,7 @@ __all__ = [
     "patch_sys",
     "patch_thread",
     "patch_time",
+    "unpatch_native",
 ]
 
 
@@ -244,9 +250,10 @@ def patch_all(
     signal: bool = True,
     queue: bool = True,
     contextvars: bool = True,
+    native: bool = False,
     **kwargs: Any,
 ) -> bool | None:
-    """Patch every module whose argument is true.
+    """Patch every module whose argument is true; with *native*, also C libraries, as :func:`patch_native` does.
 
     A second call patches what the earlier ones did not, and nothing is ever taken back: other arguments than
     before warn with :class:`MonkeyPatchWarning`. So does patching ``signal`` without ``os``. Other keyword
@@ -323,6 +330,9 @@ def _patch_in_order(
         patch_signal()
     if new.get("queue"):
         patch_queue()
+    if new.get("native"):
+        # Last: it makes a hub, which is to be made of patched modules.
+        patch_native()
     if new.get("contextvars"):
         patch_contextvars()
 

@@ -22,7 +22,7 @@ _MODULES = (
     "contextvars",
 )
 #: Its other arguments.
-_SETTINGS = ("aggressive", "Event")
+_SETTINGS = ("aggressive", "Event", "native")
 
 
 def _help() -> str:
@@ -34,7 +34,8 @@ USAGE: ``python -m gevent.monkey [MONKEY OPTIONS] [--module] PROGRAM [ARGUMENTS]
 
 PROGRAM is whatever ``python PROGRAM`` can run or, after --module, the name of a module.
 Without options everything is patched that ``patch_all()`` patches. --no-MODULE leaves a module
-out. --MODULE patches only this one, and the others named so. --verbose shows what is done.
+out. --MODULE patches only this one, and the others named so. --native patches C libraries as well,
+such as database drivers. --verbose shows what is done.
 
 MONKEY OPTIONS: [--verbose] {options}"""
 

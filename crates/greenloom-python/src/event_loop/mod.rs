@@ -5,6 +5,8 @@
 //! where the GIL is released; the watchers of descriptors that are ready. Watchers and their callbacks are in
 //! [`watcher`], the classes that Python sees in [`object`].
 
+pub(crate) mod closing;
+pub(crate) mod mailbox;
 pub(crate) mod object;
 pub(crate) mod poller;
 mod reference;
@@ -15,17 +17,18 @@ pub(crate) mod watcher;
 
 use crate::hub::links::Notify;
 use crate::object::Table;
+use closing::Told;
+use mailbox::Note;
 use poller::{ByFd, Parked, Poller, Ready};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::cell::UnsafeCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::os::fd::RawFd;
 use timers::{Due, Timers};
 
+pub(crate) use mailbox::{Mailbox, Shared};
 pub(crate) use object::Loop;
 pub(crate) use reference::Ref;
 
@@ -104,6 +107,12 @@ pub(crate) struct State {
     pub(crate) pending: VecDeque<Due>,
     pub(crate) hooks: [Vec<Ref>; MOMENTS],
     pub(crate) signals: HashMap<usize, Vec<Ref>>,
+    /// Greenlets that wait for a note, by the numbers of their waits.
+    sleepers: HashMap<u64, Ref>,
+    /// Waits that are over because their descriptors were closed, until those who waited have seen it.
+    closed: Vec<u64>,
+    /// Closed descriptors are told to this loop, since somebody has waited for one in a call of libc.
+    told: Option<Told>,
     pub(crate) ready: Vec<Ready>,
     /// Started watchers that keep `run` from returning.
     pub(crate) refs: usize,
@@ -141,9 +150,11 @@ impl State {
     }
 
     /// Resumes the greenlets that wait for these events of a descriptor. Whether there are any.
-    pub(crate) fn resume_parked(&mut self, fd: RawFd, events: u32) -> bool {
+    ///
+    /// `seen`: they are all that epoll has seen.
+    pub(crate) fn resume_parked(&mut self, fd: RawFd, events: u32, seen: bool) -> bool {
         let parked = self.poller.take_parked(fd, events);
-        self.resume_all(parked)
+        self.resume_all(parked) | self.resume_guests(fd, events, seen)
     }
 
     fn resume_all(&mut self, parked: [Option<Parked>; 2]) -> bool {
@@ -156,68 +167,37 @@ impl State {
         some
     }
 
+    /// Lists a greenlet that waits for a note.
+    pub(crate) fn expect_note(&mut self, greenlet: Ref, wait: u64) {
+        self.sleepers.insert(wait, greenlet);
+        self.refs += 1;
+        self.active += 1;
+    }
+
+    /// Takes it off the list. `None`: it was told.
+    pub(crate) fn forget_note(&mut self, wait: u64) -> Option<Ref> {
+        let greenlet = self.sleepers.remove(&wait)?;
+        self.forget_one();
+        Some(greenlet)
+    }
+
+    /// Does what a note says.
+    fn read(&mut self, note: Note) {
+        match note {
+            Note::Wake(wait) => {
+                if let Some(greenlet) = self.forget_note(wait) {
+                    self.callbacks.push_back(Entry::Resume(greenlet, wait));
+                }
+            }
+            Note::Closing(fd, upto) => self.close_guests(fd, upto),
+            Note::ManyClosing => self.have_guests_look(),
+        }
+    }
+
     fn forget_one(&mut self) {
         self.refs = self.refs.saturating_sub(1);
         self.active = self.active.saturating_sub(1);
     }
-}
-
-/// What other threads touch.
-pub(crate) struct Shared {
-    pub(crate) wake: OwnedFd,
-    /// The loop is about to sleep or sleeps, so it has to be woken.
-    pub(crate) sleeps: AtomicBool,
-    pub(crate) callbacks: Mutex<VecDeque<Entry>>,
-    pub(crate) asyncs: Mutex<Vec<Ref>>,
-    pub(crate) some: AtomicBool,
-}
-
-impl Shared {
-    pub(crate) fn new() -> io::Result<Shared> {
-        Ok(Shared {
-            wake: eventfd()?,
-            sleeps: AtomicBool::new(false),
-            callbacks: Mutex::default(),
-            asyncs: Mutex::default(),
-            some: AtomicBool::new(false),
-        })
-    }
-
-    /// Something was handed in.
-    pub(crate) fn notify(&self) {
-        self.some.store(true, Ordering::SeqCst);
-        if self.sleeps.load(Ordering::SeqCst) {
-            let one = 1_u64;
-            // SAFETY: eight bytes are read from a `u64`. It fails only if it was written 2^64 - 2 times and not read.
-            unsafe { libc::write(self.wake.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
-        }
-    }
-
-    /// Makes the eventfd unreadable.
-    pub(crate) fn drain(&self) {
-        let mut count = 0_u64;
-        // SAFETY: eight bytes are written into a `u64`. EAGAIN is as good.
-        unsafe { libc::read(self.wake.as_raw_fd(), (&raw mut count).cast(), size_of::<u64>()) };
-    }
-
-    pub(crate) fn take(&self) -> (VecDeque<Entry>, Vec<Ref>) {
-        if !self.some.swap(false, Ordering::SeqCst) {
-            return Default::default();
-        }
-        let callbacks = std::mem::take(&mut *self.callbacks.lock().unwrap_or_else(PoisonError::into_inner));
-        let asyncs = std::mem::take(&mut *self.asyncs.lock().unwrap_or_else(PoisonError::into_inner));
-        (callbacks, asyncs)
-    }
-}
-
-fn eventfd() -> io::Result<OwnedFd> {
-    // SAFETY: no memory is passed.
-    let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: just opened, known to nobody else.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// The monotonic clock in ns.
@@ -253,6 +233,9 @@ impl StateCell {
             pending: VecDeque::new(),
             hooks: Default::default(),
             signals: HashMap::new(),
+            sleepers: HashMap::new(),
+            closed: Vec::new(),
+            told: None,
             ready: Vec::new(),
             refs: 0,
             active: 0,

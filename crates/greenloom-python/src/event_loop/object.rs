@@ -10,7 +10,6 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::cell::RefCell;
-use std::os::fd::AsRawFd;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -160,7 +159,7 @@ impl Loop {
         }
         self.state.with(|state| state.callbacks.push_back(entry));
         // In case this is another thread after all; it costs a look at a flag.
-        if self.shared.sleeps.load(Ordering::Relaxed) {
+        if self.shared.mailbox.sleeps() {
             self.shared.notify();
         }
     }
@@ -214,10 +213,13 @@ impl Loop {
                 }
                 gone.extend(watchers);
             }
+            gone.extend(state.sleepers.drain().map(|(_, greenlet)| greenlet));
+            state.closed.clear();
+            state.told = None;
             state.refs = 0;
             state.active = 0;
         });
-        let (callbacks, asyncs) = self.shared.take();
+        let (callbacks, asyncs, _) = self.shared.take();
         drop((queue, timers, pending, parked, gone, callbacks, asyncs));
     }
 }
@@ -275,7 +277,7 @@ impl Loop {
     ) -> PyResult<()> {
         let _ = (flags, default);
         let this = slf.get();
-        let wake = this.shared.wake.as_raw_fd();
+        let wake = this.shared.mailbox.fileno();
         this.state.with(|state| {
             state.poller.add(wake);
             state.poller.wish(wake, poller::READ, 1);
@@ -407,12 +409,7 @@ impl Loop {
     /// In a forked child: a poller and an eventfd of its own.
     fn reinit(&self) -> PyResult<()> {
         self.check()?;
-        let fresh = super::eventfd().map_err(Loop::os_error)?;
-        // SAFETY: both descriptors are open and ours; our number stands for the fresh one from here on.
-        let swapped = unsafe { libc::dup3(fresh.as_raw_fd(), self.shared.wake.as_raw_fd(), libc::O_CLOEXEC) };
-        if swapped < 0 {
-            return Err(Loop::os_error(std::io::Error::last_os_error()));
-        }
+        self.shared.mailbox.renew().map_err(Loop::os_error)?;
         self.state.with(|state| state.poller.renew()).map_err(Loop::os_error)?;
         super::run::mark_forked(self);
         Ok(())
@@ -523,7 +520,8 @@ impl Loop {
     fn closing_fd(slf: &Bound<'_, Self>, fd: i32) -> bool {
         let (this, py) = (slf.get(), slf.py());
         this.state.with(|state| {
-            let some = state.resume_parked(fd, poller::READ | poller::WRITE);
+            state.close_guests(fd, u64::MAX);
+            let some = state.resume_parked(fd, poller::READ | poller::WRITE, false);
             let Some(watchers) = state.watchers.get(&fd) else { return some };
             for held in watchers {
                 if Watcher::of(py, held).get().mark(poller::READ | poller::WRITE) {
@@ -562,7 +560,7 @@ impl Loop {
             let hooks = state.hooks.iter().flatten().chain(state.signals.values().flatten());
             let callbacks = state.callbacks.iter().map(Entry::object);
             let due = state.pending.iter().chain(state.timers.iter()).map(Due::object);
-            let rest = callbacks.chain(due).chain(state.poller.all_parked());
+            let rest = callbacks.chain(due).chain(state.poller.all_parked()).chain(state.sleepers.values());
             watchers.chain(hooks).chain(rest).try_for_each(|held| visit.call(held.as_py()))
         })
     }

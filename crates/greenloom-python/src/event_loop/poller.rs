@@ -15,7 +15,10 @@
 //! process, keeps the file open, epoll goes on to report the file under the old number, and nothing can take that back. Such
 //! ghosts are known by their generation, and are got rid of with the whole epoll instance.
 
+mod guests;
+
 use super::reference::Ref;
+use guests::Guest;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
@@ -73,6 +76,21 @@ pub(crate) struct Poller {
 /// How often this process was forked from another.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
+/// What [`FORKS`] was when Python was told of a fork, or a loop took notice of it.
+static FORKS_SEEN: AtomicU32 = AtomicU32::new(0);
+
+/// This process is one where Python goes on, and with it the loops.
+pub(crate) fn see_forks() {
+    FORKS_SEEN.store(FORKS.load(Ordering::Relaxed), Ordering::Relaxed);
+}
+
+/// Whether this is a child that was forked behind Python's back, as far as is known: by C, mostly to become another program. It has
+/// copies of all greenlets, none of which is to run, and the GIL may be held by a thread that it does not have.
+#[inline]
+pub(crate) fn is_unseen_fork() -> bool {
+    FORKS_SEEN.load(Ordering::Relaxed) != FORKS.load(Ordering::Relaxed)
+}
+
 fn count_forks() {
     unsafe extern "C" fn in_child() {
         FORKS.fetch_add(1, Ordering::Relaxed);
@@ -102,9 +120,13 @@ struct Descriptor {
     seen: bool,
     /// Greenlets of the owner that wait to read, and to write.
     parked: [Option<Parked>; 2],
-    /// Watchers that are started and wish to read, and to write.
+    /// Watchers that are started, and guests, that wish to read, and to write.
     readers: u32,
     writers: u32,
+    /// Greenlets that wait in calls of libc.
+    guests: Vec<Guest>,
+    /// The wait of the guest that was last told of events which were all that there was to be seen.
+    seen_by: u64,
     /// Watchers that exist.
     watchers: u32,
     /// In `changed`.
@@ -142,6 +164,8 @@ fn place(side: u32) -> usize {
 pub(crate) struct Ready {
     pub(crate) fd: RawFd,
     pub(crate) events: u32,
+    /// Epoll has said so, and nothing of an error or a hang-up.
+    pub(crate) seen: bool,
 }
 
 impl Poller {
@@ -177,7 +201,7 @@ impl Poller {
 
     fn forget_unused(&mut self, fd: RawFd) {
         let Some(descriptor) = self.known.get(&fd) else { return };
-        if descriptor.watchers > 0 || descriptor.owner != 0 {
+        if descriptor.watchers > 0 || descriptor.owner != 0 || !descriptor.guests.is_empty() {
             return;
         }
         let told = descriptor.told;
@@ -251,15 +275,18 @@ impl Poller {
 
     /// All that wait for descriptors, to let go of them.
     pub(crate) fn take_all_parked(&mut self) -> Vec<Parked> {
-        self.known
-            .values_mut()
-            .flat_map(|descriptor| std::mem::take(&mut descriptor.parked))
-            .flatten()
-            .collect()
+        let mut all = Vec::new();
+        for descriptor in self.known.values_mut() {
+            all.extend(std::mem::take(&mut descriptor.parked).into_iter().flatten());
+            all.extend(std::mem::take(&mut descriptor.guests).into_iter().map(|guest| guest.parked));
+        }
+        all
     }
 
     pub(crate) fn all_parked(&self) -> impl Iterator<Item = &Ref> {
-        self.known.values().flat_map(|descriptor| &descriptor.parked).flatten().map(|parked| &parked.0)
+        let parked = self.known.values().flat_map(|descriptor| &descriptor.parked).flatten();
+        let guests = self.known.values().flat_map(|descriptor| &descriptor.guests);
+        parked.chain(guests.map(|guest| &guest.parked)).map(|parked| &parked.0)
     }
 
     /// A socket is about to close its descriptor, or gives it away. Nobody waits.
@@ -308,8 +335,8 @@ impl Poller {
             }
             let (told, wanted) = (descriptor.told, descriptor.wanted());
             descriptor.doubtful = false;
-            if descriptor.always || !self.tell(fd, told, told | wanted) {
-                ready.push(Ready { fd, events: wanted });
+            if descriptor.always || self.tell(fd, told, told | wanted).is_err() {
+                ready.push(Ready { fd, events: wanted, seen: false });
                 // Asked again as long as somebody waits.
                 if let Some(descriptor) = self.known.get_mut(&fd) {
                     descriptor.told = 0;
@@ -320,7 +347,7 @@ impl Poller {
         }
     }
 
-    fn tell(&mut self, fd: RawFd, told: u32, events: u32) -> bool {
+    fn tell(&mut self, fd: RawFd, told: u32, events: u32) -> io::Result<()> {
         let (first, second) = if told == 0 {
             (libc::EPOLL_CTL_ADD, libc::EPOLL_CTL_MOD)
         } else {
@@ -334,18 +361,16 @@ impl Poller {
         {
             result = self.control(second, fd, events, generation);
         }
-        let Some(descriptor) = self.known.get_mut(&fd) else { return true };
-        match result {
+        let Some(descriptor) = self.known.get_mut(&fd) else { return Ok(()) };
+        match &result {
             Ok(()) => {
                 descriptor.told = events;
                 descriptor.generation = generation;
-                true
+                descriptor.always = false;
             }
-            Err(error) => {
-                descriptor.always = error.raw_os_error() == Some(libc::EPERM);
-                false
-            }
+            Err(error) => descriptor.always = error.raw_os_error() == Some(libc::EPERM),
         }
+        result
     }
 
     fn control(&self, operation: i32, fd: RawFd, events: u32, generation: u32) -> io::Result<()> {
@@ -404,7 +429,7 @@ impl Poller {
                 self.haunted |= self.control(operation, fd, left, generation).is_err();
             }
             if events & wanted != 0 {
-                ready.push(Ready { fd, events: events & wanted });
+                ready.push(Ready { fd, events: events & wanted, seen: !ended });
             }
         }
     }
@@ -416,6 +441,7 @@ impl Poller {
         unsafe { libc::close(self.epoll) };
         self.epoll = epoll;
         self.forks = FORKS.load(Ordering::Relaxed);
+        see_forks();
         self.haunted = false;
         self.changed.clear();
         for (fd, descriptor) in &mut self.known {

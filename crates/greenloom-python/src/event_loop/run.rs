@@ -4,6 +4,7 @@
 //! left for good. What is called here may do anything, destroy the loop included, so nothing of the loop is borrowed
 //! across a call.
 
+use super::mailbox::Found;
 use super::object::{Callback, Loop};
 use super::poller::Ready;
 use super::reference::Ref;
@@ -13,13 +14,12 @@ use super::{Entry, Moment, clock, signals};
 use crate::errors::Caught;
 use crate::globals::NO_ARGUMENTS;
 use crate::hub::park;
+use crate::native::watchdog;
 use crate::primitives::timeout;
 use crate::task;
 use crate::thread::Thread;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use std::collections::VecDeque;
-use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -104,7 +104,10 @@ unsafe extern "C-unwind" fn run(
         state.depth += 1;
         state.break_asked = false;
     });
+    this.get().shared.mailbox.begin_run();
+    watchdog::watch_this_thread(&this.get().shared.mailbox);
     while turn(&this, nowait) && !nowait && !once {}
+    this.get().shared.mailbox.end_run();
     this.get().state.with(|state| state.depth -= 1);
     if let Some(fatal) = this.get().fatal.replace(None) {
         let kind: *mut ffi::PyObject = ffi::Py_TYPE(fatal.as_ptr()).cast();
@@ -119,6 +122,7 @@ unsafe extern "C-unwind" fn run(
 unsafe fn turn(this: &Bound<'_, Loop>, nowait: bool) -> bool {
     let inside = this.get();
     inside.state.with(|state| state.iteration += 1);
+    inside.shared.mailbox.count_turn();
     if FORKED.swap(false, Ordering::Relaxed) {
         mark_hooks(this, Moment::Fork);
         call_pending(this);
@@ -161,7 +165,7 @@ unsafe fn turn(this: &Bound<'_, Loop>, nowait: bool) -> bool {
     if inside.is_destroyed() || has_failed(this) {
         return false;
     }
-    let handed_in = inside.shared.some.load(Ordering::Relaxed);
+    let handed_in = inside.shared.mailbox.has_some();
     inside.state.with(|state| {
         !state.break_asked
             && (state.refs > 0 || !state.callbacks.is_empty() || !state.pending.is_empty() || handed_in)
@@ -363,7 +367,7 @@ fn has_failed(this: &Bound<'_, Loop>) -> bool {
 /// Sleeps until something comes, at most `timeout` ns. What is ready is in the state then.
 unsafe fn poll(this: &Bound<'_, Loop>, timeout: Option<u64>) {
     let inside = this.get();
-    let shared = &inside.shared;
+    let mailbox = &inside.shared.mailbox;
     let (epoll, buffer, room, refused) = inside.state.with(|state| {
         let mut ready = std::mem::take(&mut state.ready);
         ready.clear();
@@ -384,17 +388,17 @@ unsafe fn poll(this: &Bound<'_, Loop>, timeout: Option<u64>) {
             }
         }
     } else {
-        shared.sleeps.store(true, Ordering::SeqCst);
-        if shared.some.load(Ordering::SeqCst) {
+        mailbox.set_sleeps(true);
+        if mailbox.has_some() {
             timeout = Some(0);
         }
         let tstate = PyEval_SaveThread();
         count = epoll_wait(epoll, buffer, room, timeout);
         PyEval_RestoreThread(tstate);
-        shared.sleeps.store(false, Ordering::SeqCst);
+        mailbox.set_sleeps(false);
     }
     count = count.max(0);
-    let wake = shared.wake.as_raw_fd();
+    let wake = mailbox.fileno();
     let woken = inside.state.with(|state| {
         state.now = clock();
         let mut ready: Vec<Ready> = std::mem::take(&mut state.ready);
@@ -406,21 +410,21 @@ unsafe fn poll(this: &Bound<'_, Loop>, timeout: Option<u64>) {
         woken
     });
     if woken {
-        shared.drain();
+        mailbox.drain();
     }
 }
 
 /// Takes what other threads have handed in.
 unsafe fn take_shared(this: &Bound<'_, Loop>) {
     let inside = this.get();
-    if !inside.shared.some.load(Ordering::SeqCst) {
+    if !inside.shared.mailbox.has_some() {
         return;
     }
-    let (mut callbacks, asyncs): (VecDeque<Entry>, Vec<Ref>) = inside.shared.take();
-    if callbacks.is_empty() && asyncs.is_empty() {
-        return;
-    }
-    inside.state.with(|state| state.callbacks.append(&mut callbacks));
+    let (mut callbacks, asyncs, notes): Found = inside.shared.take();
+    inside.state.with(|state| {
+        state.callbacks.append(&mut callbacks);
+        notes.into_iter().for_each(|note| state.read(note));
+    });
     for held in asyncs {
         let watcher = Watcher::of(this.py(), &held);
         if watcher.get().is_started() && watcher.get().mark(0) {
@@ -457,7 +461,7 @@ unsafe fn mark_ready(this: &Bound<'_, Loop>) {
     this.get().state.with(|state| {
         let ready = std::mem::take(&mut state.ready);
         for event in &ready {
-            state.resume_parked(event.fd, event.events);
+            state.resume_parked(event.fd, event.events, event.seen);
             let Some(watchers) = state.watchers.get(&event.fd) else { continue };
             for held in watchers {
                 let watcher = Watcher::of(py, held);

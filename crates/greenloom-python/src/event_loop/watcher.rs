@@ -12,7 +12,6 @@ use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use std::os::fd::AsRawFd;
 use std::sync::PoisonError;
 
 /// What a watcher watches.
@@ -170,7 +169,7 @@ impl Watcher {
         let owner = self.owner();
         let kind = self.kind();
         if let Kind::Signal(signal) = kind {
-            signals::watch(signal, owner.shared.wake.as_raw_fd())?;
+            signals::watch(signal, owner.shared.mailbox.fileno())?;
         }
         let referenced = self.inner.with(|inner| {
             inner.active = true;

@@ -249,14 +249,16 @@ unsafe extern "C-unwind" fn get_hub_if_exists(_: *mut PyObject, _: *mut PyObject
 
 unsafe extern "C-unwind" fn set_hub(_: *mut PyObject, hub: *mut PyObject) -> *mut PyObject {
     let Some(thread) = Thread::get() else { return ptr::null_mut() };
-    let mut new = ptr::null_mut();
+    let (mut new, mut native) = (ptr::null_mut(), ptr::null());
     if hub != ffi::Py_None() {
         new = new_reference(hub);
         if let Some(hub) = downcast(hub) {
+            native = ptr::from_ref(hub);
             hub.plain.set(class_has(hub.as_ptr(), SWITCH_METHOD.get(), crate::globals::SWITCH.get()));
             hub.is_main.set(libc::getpid() == libc::gettid());
         }
     }
+    thread.native_hub.set(native);
     ffi::Py_XDECREF(thread.hub.replace(new));
     toolkit::none()
 }

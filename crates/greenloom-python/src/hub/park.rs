@@ -18,6 +18,7 @@ use crate::event_loop::{Entry, Loop, Ref};
 use crate::globals::{Global, NO_ARGUMENTS, new_reference};
 use crate::hub::traits::Traits;
 use crate::hub::{self, HubBase};
+use crate::native::interrupts;
 use crate::object::{Phase, PyGreenlet, behind};
 use crate::switch;
 use crate::thread::{SavedError, Thread};
@@ -263,6 +264,9 @@ pub(crate) unsafe fn invalid_switch(
 /// Waits in `hub`: switches there, or on to who is ready. Returns what the greenlet is resumed with; owned, null with an exception.
 #[inline]
 pub(crate) unsafe fn switch_to_hub(thread: &Thread, hub: &HubBase) -> *mut PyObject {
+    if interrupts::prevent_wait(thread) {
+        return ptr::null_mut();
+    }
     let me = thread.current.get();
     if !hub.plain.get() || !hub.is_of(thread) || has_switch_out(me) || hub.as_ptr() == me.cast() {
         return switch_slowly(hub, me);
@@ -404,6 +408,9 @@ unsafe fn switch_slowly(hub: &HubBase, _me: *mut PyGreenlet) -> *mut PyObject {
 /// `HubBase.switch()`.
 pub(crate) unsafe extern "C-unwind" fn hub_switch(this: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     let Some(thread) = Thread::get() else { return ptr::null_mut() };
+    if interrupts::prevent_wait(thread) {
+        return ptr::null_mut();
+    }
     let me = thread.current.get();
     if has_switch_out(me) {
         let result = ffi::PyObject_CallMethodNoArgs(me.cast(), SWITCH_OUT.get());

@@ -11,6 +11,7 @@ use crate::event_loop::timers::{Due, Ticket};
 use crate::event_loop::{Ref, clock};
 use crate::globals::{Global, NO_ARGUMENTS, THROW, new_reference};
 use crate::hub;
+use crate::native::interrupts;
 use crate::object::{StaticType, Table};
 use crate::thread::Thread;
 use crate::toolkit::{self, Field};
@@ -456,6 +457,17 @@ unsafe extern "C" fn exit(this: *mut PyObject, args: *mut *mut PyObject, count: 
         return ptr::null_mut();
     }
     let raised = if count > 1 { *args.add(1) } else { ptr::null_mut() };
+    if let Some(thread) = Thread::known()
+        && let Some(error) = interrupts::take_here(thread)
+    {
+        // A C library has swallowed it, and nothing in the block has raised it since.
+        let is_silent = error == this && of(this).exception.get() == ffi::Py_False();
+        if !is_silent {
+            ffi::PyErr_SetObject(ffi::Py_TYPE(error).cast(), error);
+        }
+        ffi::Py_DECREF(error);
+        return if is_silent { toolkit::boolean(true) } else { ptr::null_mut() };
+    }
     toolkit::boolean(raised == this && of(this).exception.get() == ffi::Py_False())
 }
 

@@ -7,6 +7,7 @@ use crate::event_loop::Ref;
 use crate::globals::{self, GREENLET_EXIT, Global, NO_ARGUMENTS, new_reference};
 use crate::hub::HubBase;
 use crate::hub::traits::Traits;
+use crate::native::interrupts;
 use crate::object::{PyGreenlet, behind};
 use crate::shim;
 use crate::switch;
@@ -71,7 +72,10 @@ pub(crate) unsafe fn run(this: *mut PyObject) -> *mut PyObject {
     let task = of(this);
     stop_start_event(task);
     task.stage.set(Stage::Begun);
-    let result = call(task);
+    let mut result = call(task);
+    if let Some(thread) = Thread::known() {
+        result = interrupts::at_the_end(thread, result);
+    }
     let reported = if result.is_null() { report_raised(task) } else { report_result(task, result) };
     free(task);
     if reported { toolkit::none() } else { ptr::null_mut() }
