@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import greenloom
 
@@ -43,6 +45,13 @@ def output(*command: str | Path, env: dict[str, str] | None = None, seconds: flo
     assert done.returncode == 0, done.stderr
     assert done.stderr == "", done.stderr
     return done.stdout
+
+
+def facts(*command: str | Path, seconds: float = 120) -> Any:
+    """Run ``command`` and return what it printed, which is JSON; fail if it fails."""
+    done = run(*command, seconds=seconds)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def python(code: str, *options: str, env: dict[str, str] | None = None) -> str:

@@ -25,6 +25,9 @@ SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 #: They take two, and have tests of their own below.
 SERVER, CLIENT = EXAMPLES / "upper_server.py", EXAMPLES / "client_500.py"
 
+#: It takes a PostgreSQL: native/test_example.py has it.
+NATIVE = EXAMPLES / "native_postgres.py"
+
 LAUNCHER = """
 import greenloom
 greenloom.install_as_gevent()
@@ -112,7 +115,7 @@ def test_a_cost_needs_no_arguments(script: str) -> None:
 
 
 def test_every_example_is_run() -> None:
-    assert set(SCRIPTS) == SAID.keys() | {SERVER.name, CLIENT.name}
+    assert set(SCRIPTS) == SAID.keys() | {SERVER.name, CLIENT.name, NATIVE.name}
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
 import socket
 import ssl
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -16,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from programs import run
-from real_programs.environments import environment
-from real_programs.processes import running, server
+import databases
+from databases import CERTIFICATE
+from environments import environment
+from processes import running, server
 
 HERE = Path(__file__).parent
-CERTIFICATE = HERE.parent / "gevent_api" / "localhost.pem"
 
 
 @pytest.fixture(scope="session")
@@ -65,27 +61,9 @@ def redis_url(redis_databases: Iterator[str]) -> str:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """The URL of a PostgreSQL of the tests, which listens on a Unix socket and nowhere else."""
-    initdb, postgres = (server(name, package="postgresql") for name in ("initdb", "postgres"))
-    # Not below pytest's directory: another user must come to it.
-    with tempfile.TemporaryDirectory(prefix="postgres-") as name:
-        directory = Path(name)
-        user: tuple[str, ...] = ()
-        if os.getuid() == 0:
-            # It refuses to run as root.
-            shutil.chown(directory, user="postgres")
-            user = ("--reuid", "postgres", "--regid", "postgres", "--init-groups")
-        data = directory / "data"
-        cluster = (initdb, "--no-sync", "--auth", "trust", "--username", "tests", "--pgdata", data)
-        made = run("setpriv", *user, *cluster, cwd=directory)
-        assert made.returncode == 0, made.stderr
-        settings = ("-D", data, "-k", directory, "-h", "", "-F")
-        # SIGTERM would wait for clients.
-        with running(
-            postgres, *settings, log=directory / "log", options=user, stop=signal.SIGINT
-        ) as database:
-            database.wait_for("ready to accept connections")
-            yield f"postgresql://tests@/postgres?host={directory}"
+    """The URL of a PostgreSQL of the tests, by its Unix socket."""
+    with databases.postgres() as server:
+        yield server.by_socket
 
 
 class _SlowAnswer(BaseHTTPRequestHandler):

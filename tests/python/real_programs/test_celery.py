@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from processes import Program, running
 from programs import run
-from real_programs.processes import Program, running
 
 APPS = Path(__file__).parent / "apps"
 

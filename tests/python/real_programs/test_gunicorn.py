@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from real_programs.processes import Program, running
+from processes import Program, running
 
 APPS = Path(__file__).parent / "apps"
 

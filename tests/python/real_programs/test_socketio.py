@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from processes import running
 from programs import run
-from real_programs.processes import running
 
 APPS = Path(__file__).parent / "apps"
 

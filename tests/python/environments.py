@@ -1,7 +1,7 @@
 """Environments with programs from PyPI, kept under ``target`` from one run of the tests to the next.
 
-Two of them: in one, distributions that pip knows as gevent and greenlet stand in for the originals; the other has
-neither, and there ``python -m greenloom`` runs the programs.
+In some, distributions that pip knows as gevent and greenlet stand in for the originals; the others have neither, and
+there ``python -m greenloom`` runs the programs.
 """
 
 from __future__ import annotations
@@ -17,17 +17,23 @@ from pathlib import Path
 import greenloom
 from programs import ROOT, lend_greenloom, output, run
 
-HERE = Path(__file__).parent
 COMPAT = ROOT / "compat"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
+class CannotInstall(Exception):
+    """Pip failed; the argument is what it said."""
+
+
 def environment(name: str, requirements: Path, *, stand_ins: bool) -> Path:
-    """Return the Python of the environment ``name``, which is made anew if it is not what is wanted now."""
+    """Return the Python of the environment ``name``, which is made anew if it is not what is wanted now.
+
+    Raise :exc:`CannotInstall` if pip cannot install what ``requirements`` name.
+    """
     directory = ROOT / "target" / f"{name}-{PYTHON}"
     python = directory / "bin" / "python"
     stamp = directory / "made-for"
-    wanted = _fingerprint()
+    wanted = _fingerprint(requirements)
     with _alone(directory):
         if stamp.is_file() and stamp.read_text() == wanted:
             return python
@@ -46,12 +52,13 @@ def environment(name: str, requirements: Path, *, stand_ins: bool) -> Path:
     return python
 
 
-def _fingerprint() -> str:
+def _fingerprint(requirements: Path) -> str:
     """Return what tells whether an environment that was made earlier is still the same one."""
     sources = [
         *COMPAT.rglob("*.toml"),
         *COMPAT.rglob("*.py"),
-        *HERE.glob("requirements*.txt"),
+        # Files of requirements include each other.
+        *requirements.parent.glob("requirements*.txt"),
         Path(__file__),
     ]
     read = b"".join(source.read_bytes() for source in sorted(sources))
@@ -69,7 +76,8 @@ def _alone(directory: Path) -> Iterator[None]:
 
 def _install(python: Path, *what: str | Path) -> None:
     done = run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what, seconds=600)
-    assert done.returncode == 0, done.stderr
+    if done.returncode != 0:
+        raise CannotInstall(done.stderr)
 
 
 def _served_by_name(python: Path) -> str:

@@ -1,0 +1,1 @@
+"""C libraries that wait, on days on which everything goes wrong."""
