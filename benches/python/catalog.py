@@ -23,6 +23,17 @@ class Peer(Enum):
     UVLOOP_STREAMS = "uvloop streams"
     # Nothing but the system calls, in Python: what no server can be much cheaper than.
     EPOLL = "bare epoll loop"
+    THREADS = "threads"
+    ASYNCPG = "asyncpg"
+    ASYNCPG_UVLOOP = "asyncpg, uvloop"
+
+
+class Need(Enum):
+    """What a job needs besides Python. Where it is missing the job is left out."""
+
+    POSTGRES = "PostgreSQL"
+    MARIADB = "MariaDB"
+    COMPILER = "a C compiler"
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,14 @@ class AtMost:
     limit: float
 
 
-Mark = TimesFaster | AtMost
+@dataclass(frozen=True)
+class AtMostMore:
+    """A mark: a figure that is to exceed the original's by no more than this."""
+
+    limit: float
+
+
+Mark = TimesFaster | AtMost | AtMostMore
 
 
 @dataclass(frozen=True)
@@ -69,6 +87,8 @@ class Job:
     about: str
     # The row's own number, passed on to its file.
     number: int | None = None
+    # The same, where it is words.
+    words: tuple[str, ...] = ()
     # A name that chooses several jobs at once.
     family: str = ""
     # Left out of a quick run.
@@ -81,6 +101,7 @@ class Job:
     countable: bool = True
     # Who else is measured.
     peers: tuple[Peer, ...] = ()
+    need: Need | None = None
 
     def is_chosen(self, names: set[str]) -> bool:
         """Whether one of the names is this job's, its family's or one of its rows'."""
@@ -91,9 +112,16 @@ class Job:
 class Suite:
     """The jobs that are measured beside one original."""
 
-    # The original's package.
+    # The original's package, unless that is said below.
     name: str
     jobs: tuple[Job, ...]
+    # The module that the original's samples are told to measure.
+    module: str = ""
+
+    @property
+    def original(self) -> str:
+        """The original's module."""
+        return self.module or self.name
 
 
 def timed(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from catalog import AtMost, Job, Mark, Row, Suite, TimesFaster, Unit
+from catalog import AtMost, AtMostMore, Job, Mark, Row, Suite, TimesFaster, Unit
 from implementations import Implementation, Interpreter
 from runner import Samples
 from stats import Spread
@@ -114,6 +114,11 @@ def _beside(row: Row, other: Figure, ours: Figure, mark: Mark | None, minor: int
             return Beside(other, ratio, f"at least {factor:g}x", _faster(ratio, factor))
         case AtMost(limit):
             return Beside(other, ratio, f"at most {show(row.unit, limit)}", _at_most(value, limit))
+        case AtMostMore(limit):
+            pairs = zip(other.samples, ours.samples, strict=False)
+            more = Spread.of(our - theirs for theirs, our in pairs)
+            said = f"at most {show(row.unit, limit)} more"
+            return Beside(other, ratio, said, _at_most_more(row.unit, more.median if more else None, limit))
     return Beside(other, ratio, "", "")
 
 
@@ -127,3 +132,10 @@ def _at_most(value: float | None, limit: float) -> str:
     if value is None:
         return "not measured"
     return "reached" if value <= limit else f"falls short, {(value / limit - 1) * 100:.1f}% over"
+
+
+def _at_most_more(unit: Unit, more: float | None, limit: float) -> str:
+    if more is None:
+        return "not measured"
+    said = f"{show(unit, abs(more))} {'more' if more > 0 else 'less'}"
+    return f"reached, {said}" if more <= limit else f"falls short, {said}"

@@ -6,13 +6,32 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog import Peer, Suite
+from catalog import Need, Peer, Suite
 
 OURS = "greenloom"
 # What is compared with, as one release each, so that figures of different days are of the same peers.
-VERSIONS = {"greenlet": "3.5.6", "gevent": "26.9.0", "uvloop": "0.23.0"}
-# greenloom's modules in the places of the originals.
-STAND_INS = {"greenlet": "greenloom.greenlet", "gevent": "greenloom"}
+VERSIONS = {
+    "greenlet": "3.5.6",
+    "gevent": "26.9.0",
+    "uvloop": "0.23.0",
+    "psycopg2-binary": "2.9.13",
+    "psycogreen": "1.0.2",
+    "asyncpg": "0.32.0",
+    "mysqlclient": "2.3.2",
+}
+# greenloom's modules in the places of the originals, by suite.
+STAND_INS = {
+    "greenlet": "greenloom.greenlet",
+    "gevent": "greenloom",
+    "drivers": "greenloom",
+    "hooks": "greenloom",
+}
+# The drivers that a job has, with all that goes with them, by what it needs.
+DRIVERS = {
+    Need.POSTGRES: ("psycopg2-binary", "psycogreen", "asyncpg"),
+    # Has to be built, with a compiler and MariaDB's headers.
+    Need.MARIADB: ("mysqlclient",),
+}
 # The module that a peer's samples are told to measure, with more words for the row's command line.
 PEERS = {
     Peer.ASYNCIO: ("asyncio",),
@@ -20,6 +39,9 @@ PEERS = {
     Peer.ASYNCIO_STREAMS: ("asyncio", "--streams"),
     Peer.UVLOOP_STREAMS: ("uvloop", "--streams"),
     Peer.EPOLL: ("select",),
+    Peer.THREADS: ("threading",),
+    Peer.ASYNCPG: ("asyncio",),
+    Peer.ASYNCPG_UVLOOP: ("uvloop",),
 }
 
 _FACTS = """
@@ -75,10 +97,14 @@ def interpreter(path: Path) -> Interpreter:
 
 def original(python: Interpreter, cache: Path, suite: Suite) -> Implementation:
     """The suite's original. Raises `SetupError`, as all of these do."""
+    module = suite.original
+    if module not in VERSIONS:
+        # Python's own, or nothing but libc.
+        return Implementation(module, python.path, module)
     # gevent would take any newer greenlet.
-    packages = ["gevent", "greenlet"] if suite.name == "gevent" else [suite.name]
+    packages = ["gevent", "greenlet"] if module == "gevent" else [module]
     executable = _released(python, cache, packages)
-    return _checked(Implementation(_release(suite.name), executable, suite.name), "getcurrent")
+    return _checked(Implementation(_release(module), executable, module), "getcurrent")
 
 
 def ours(executable: Path, suite: Suite) -> Implementation:
@@ -103,11 +129,22 @@ def environment_of_ours(python: Interpreter, cache: Path, repository: Path, buil
 def peer(python: Interpreter, cache: Path, which: Peer) -> Implementation:
     """One of the peers: what Python has itself, or uvloop."""
     module, *options = PEERS[which]
+    name = which.value
+    for package in ("asyncpg", "uvloop"):
+        name = name.replace(package, _release(package))
     if module != "uvloop":
-        return Implementation(which.value, python.path, module, tuple(options))
-    name = which.value.replace(module, _release(module))
+        return Implementation(name, python.path, module, tuple(options))
     executable = _released(python, cache, [module])
     return _checked(Implementation(name, executable, module, tuple(options)), "new_event_loop")
+
+
+def drivers(python: Interpreter, cache: Path, need: Need) -> Path | None:
+    """Where the drivers are installed that a job has besides what is measured, if it has any."""
+    if need not in DRIVERS:
+        return None
+    executable = _released(python, cache, list(DRIVERS[need]))
+    [place] = (executable.parent.parent / "lib").glob("python3*/site-packages")
+    return place
 
 
 def _release(package: str) -> str:

@@ -76,7 +76,8 @@ def write(out: Path, run: Run, tables: list[Table]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     parts = ["\n".join(["# greenloom's Python benchmarks", "", *run.lines()])]
     for name, same in _by_suite(tables).items():
-        parts.append(f"## Beside {name}\n")
+        original = same[0].suite.original
+        parts.append(f"## {f'Beside {name}' if original == name else name.capitalize()}\n")
         if len(same) > 1:
             parts.append(overview(same))
         parts.extend(text(table) for table in same)

@@ -1,9 +1,9 @@
-"""greenloom's Python face beside the original greenlet and the original gevent, interleaved in one run.
+"""greenloom's Python face beside the original greenlet, the original gevent and libc, interleaved in one run.
 
 The way of a figure: a file in `rows/` says what is done and `rows/measure.py` how it is timed, each sample in
 a process of its own; `runner` takes the samples round by round in the environments that `implementations`
-makes, `comparison` compares them, and `report` turns them into tables. `greenlet_rows` and `gevent_rows` have
-the rows and their marks.
+makes and beside the `servers` that some rows need, `comparison` compares them, and `report` turns them into tables.
+`greenlet_rows`, `gevent_rows`, `driver_rows` and `hook_rows` have the rows and their marks.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import comparison
 import implementations
 import report
 import runner
+import servers
 import suites
 from catalog import Job, Suite
 from implementations import Implementation, Interpreter
@@ -42,7 +43,7 @@ No time is ever asserted. The program fails only if greenloom cannot do a row at
 def parse(words: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        description="greenloom beside greenlet and gevent: medians, ratios, spread, CPU time and memory.",
+        description="greenloom beside greenlet, gevent and C drivers: medians, ratios, spread, CPU time and memory.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -105,17 +106,21 @@ class Bench:
             for job in jobs
         )
         self.progress = runner.Progress(len(self.pythons) * samples)
+        self.servers = servers.Servers()
 
     def run(self) -> int:
         """Measures everything; returns the exit status."""
         print("\n".join(self.about.lines()), flush=True)
         environments = [self.environment_of_ours(python) for python in self.pythons]
         tables: list[comparison.Table] = []
-        for suite, jobs in self.chosen:
-            for python, ours in zip(self.pythons, environments, strict=True):
-                tables.append(self.table(suite, jobs, python, ours))
-                self.progress.clear()
-                print(report.text(tables[-1]), flush=True)
+        with self.servers:
+            for suite, jobs in self.chosen:
+                for python, ours in zip(self.pythons, environments, strict=True):
+                    table = self.table(suite, jobs, python, ours)
+                    self.progress.clear()
+                    if table.rows:
+                        tables.append(table)
+                        print(report.text(table), flush=True)
         report.write(self.given.out, self.about, tables)
         print(f"Written: RESULTS.md and results.json, in {self.given.out}")
         if self.given.page:
@@ -154,11 +159,31 @@ class Bench:
         peers = {peer: implementations.peer(python, CACHE, peer) for peer in wanted}
         table = comparison.Table(suite, python, pair, [])
         for job in jobs:
-            measured = [*pair, *(peers[peer] for peer in job.peers)]
+            try:
+                words = self.words(job, python)
+            except (servers.Missing, implementations.SetupError) as missing:
+                self.progress.clear()
+                print(f"{job.name} is left out: {missing}\n", flush=True)
+                continue
+            measured = [
+                replace(one, options=(*one.options, *words))
+                for one in (*pair, *map(peers.__getitem__, job.peers))
+            ]
             results = runner.run(job, measured, self.settings, self.progress)
-            counts = [self.count(job, one) if one in pair else None for one in measured]
+            counts = [
+                self.count(job, one) if index < len(pair) else None for index, one in enumerate(measured)
+            ]
             table.rows += [comparison.measured(row, job, results, counts, python.minor) for row in job.rows]
         return table
+
+    def words(self, job: Job, python: Interpreter) -> list[str]:
+        """What a row is told of the server that it needs. Raises `Missing` or `SetupError` if it cannot have it."""
+        if job.need is None:
+            return []
+        self.progress.note(f"{job.need.value} for {job.name}")
+        url = self.servers.url(job.need)
+        drivers = implementations.drivers(python, CACHE, job.need)
+        return ["--server", url, "--drivers", str(drivers)] if drivers else []
 
     def count(self, job: Job, one: Implementation) -> comparison.Count:
         """Instructions of an operation, or why they could not be counted; `None` if there are none to count."""

@@ -138,7 +138,9 @@ def _command(job: Job, implementation: Implementation) -> list[str]:
     # The user's site-packages do not belong into a sample.
     words = [str(implementation.python), "-B", "-s", str(ROWS / job.file), "--module", implementation.module]
     words.extend(implementation.options)
-    return words if job.number is None else [*words, "--number", str(job.number)]
+    if job.number is not None:
+        words += ["--number", str(job.number)]
+    return [*words, *job.words]
 
 
 def _child(words: list[str], limit: float) -> tuple[str, str]:

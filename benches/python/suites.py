@@ -1,10 +1,12 @@
 """All suites, and the choice of their jobs by name."""
 
 from catalog import Job, Suite
+from driver_rows import DRIVERS
 from gevent_rows import GEVENT
 from greenlet_rows import GREENLET
+from hook_rows import HOOKS
 
-SUITES = (GREENLET, GEVENT)
+SUITES = (GREENLET, GEVENT, DRIVERS, HOOKS)
 
 
 def chosen(names: set[str], *, quick: bool) -> list[tuple[Suite, list[Job]]]:

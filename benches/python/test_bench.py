@@ -2,19 +2,25 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import catalog
 import comparison
 import pytest
 import report
+import run
 import runner
+import servers
 import suites
-from catalog import Job, Peer, Suite
+from catalog import Job, Need, Peer, Suite
+from driver_rows import DRIVERS
 from gevent_rows import GEVENT
 from greenlet_rows import GREENLET
+from hook_rows import HOOKS
 from implementations import PEERS, STAND_INS, Implementation, Interpreter
 from machine import Machine
 from runner import Samples
@@ -23,8 +29,10 @@ from stats import Spread
 SPEED = catalog.Row("r", "Row", "cpu_ns", catalog.Unit.NANOSECONDS, catalog.TimesFaster(2.0, since=11))
 SIZE = catalog.Row("s", "Size", "rss", catalog.Unit.BYTES, catalog.AtMost(100.0))
 
+MORE = catalog.Row("m", "More", "cpu_ns", catalog.Unit.NANOSECONDS, catalog.AtMostMore(100.0))
+
 # Rows that look at how many there are of something get few.
-FEW = {"spawn-many": 20, "waiting": 20, "echo-50": 3, "echo-500": 5}
+FEW = {"spawn-many": 20, "waiting": 20, "echo-50": 3, "echo-500": 5, "select-1": 3, "select-sleep": 3}
 
 
 def samples(name: str, metric: str, *values: float) -> Samples:
@@ -73,6 +81,19 @@ def test_a_missed_mark_says_by_how_much() -> None:
     assert row.original.verdict == "falls short by 25.0%"
     row = measured(SIZE, samples("a", "rss", 50), samples("b", "rss", 110))
     assert row.original.verdict == "falls short, 10.0% over"
+
+
+def test_a_mark_on_what_is_added_is_judged_round_by_round() -> None:
+    """A machine that halves its speed in the second round does not count."""
+    row = measured(MORE, samples("a", "cpu_ns", 300, 600, 310), samples("b", "cpu_ns", 390, 700, 400))
+    assert row.original.verdict == "reached, 90.0 ns more"
+    row = measured(MORE, samples("a", "cpu_ns", 300), samples("b", "cpu_ns", 450))
+    assert (row.original.mark, row.original.verdict) == ("at most 100 ns more", "falls short, 150 ns more")
+    row = measured(MORE, samples("a", "cpu_ns", 300), samples("b", "cpu_ns", 250))
+    assert row.original.verdict == "reached, 50.0 ns less"
+    assert (
+        measured(MORE, samples("a", "cpu_ns"), samples("b", "cpu_ns", 1)).original.verdict == "not measured"
+    )
 
 
 def test_a_mark_for_later_pythons_is_none_for_earlier_ones() -> None:
@@ -174,7 +195,7 @@ def runs_of(suite: Suite) -> list[tuple[Job, list[str]]]:
     """Each job with each module of its that this Python has."""
     runs = []
     for job in suite.jobs:
-        modules = [[suite.name], [STAND_INS[suite.name]], *(list(PEERS[peer]) for peer in job.peers)]
+        modules = [[suite.original], [STAND_INS[suite.name]], *(list(PEERS[peer]) for peer in job.peers)]
         runs += [(job, words) for words in modules if importlib.util.find_spec(words[0].partition(".")[0])]
     return runs
 
@@ -190,6 +211,7 @@ def sample(job: Job, words: list[str], *more: str) -> dict[str, float]:
         *words,
         "--number",
         str(number),
+        *job.words,
     ]
     done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -209,6 +231,60 @@ def test_a_row_does_its_operations_with_whoever_has_the_like(job: Job, words: li
     """Each checks by itself that what it did came out right."""
     metrics = sample(job, words, "--operations", "40")
     assert metrics["peak_rss_bytes"] > 0
+
+
+@pytest.mark.parametrize("module", ["libc", "greenloom"])
+@pytest.mark.parametrize("job", HOOKS.jobs, ids=lambda job: job.name)
+def test_a_c_library_calls_libc_with_hooks_and_without(job: Job, module: str) -> None:
+    """Each checks what the calls return, and that the library was patched."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler: apt-get install gcc libc6-dev")
+    assert sample(job, [module], "--operations", "40")["peak_rss_bytes"] > 0
+
+
+@pytest.fixture(scope="module")
+def databases() -> Iterator[servers.Servers]:
+    """The servers of the rows, which start when they are asked for."""
+    with servers.Servers() as started:
+        yield started
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        pytest.param(job, words, id=f"{job.name}-{'-'.join(words)}")
+        for job in DRIVERS.jobs
+        for words in [["gevent"], ["greenloom"], *(list(PEERS[peer]) for peer in job.peers)]
+    ],
+)
+def test_a_driver_does_its_queries(job: Job, words: list[str], databases: servers.Servers) -> None:
+    """Of those that this Python has, with a server of the row's own."""
+    driver = {Need.POSTGRES: "psycopg2", Need.MARIADB: "MySQLdb"}[job.need or Need.COMPILER]
+    also = {"gevent": "psycogreen", "asyncio": "asyncpg", "uvloop": "asyncpg"}.get(words[0], driver)
+    for module in (driver, also, words[0]):
+        pytest.importorskip(module)
+    try:
+        url = databases.url(job.need or Need.COMPILER)
+    except servers.Missing as missing:
+        pytest.skip(str(missing))
+    assert sample(job, words, "--operations", "6", "--server", url)["peak_rss_bytes"] > 0
+
+
+def test_what_is_missing_leaves_a_job_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said, and the run does not fail."""
+    monkeypatch.setattr(servers, "_program", lambda *names: absent(names[0]))
+    words = ["--against-itself", "--quick", "--rows", "hook-recv", "--out", str(tmp_path)]
+    assert run.Bench(run.parse(words)).run() == 0
+    said = capsys.readouterr().out
+    assert "hook-recv is left out: there is no cc here" in said
+    assert json.loads((tmp_path / "results.json").read_text())["tables"] == []
+
+
+def absent(program: str) -> str:
+    """As on a machine that has it not."""
+    raise servers.Missing(f"there is no {program} here")
 
 
 def test_a_peer_without_the_like_says_so() -> None:

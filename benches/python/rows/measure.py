@@ -38,6 +38,10 @@ class Asked:
     number: int
     # Whether a server of asyncio is to use streams; a `Protocol` otherwise.
     streams: bool
+    # What is asked of a row that does several things.
+    words: tuple[str, ...] = ()
+    # The URL of the server that the harness has started for the row.
+    server: str = ""
 
     @property
     def module(self) -> Module:
@@ -55,8 +59,21 @@ def ask(number: int = 0) -> Asked:
         "--number", type=int, default=number, metavar="N", help="of whatever the row has many"
     )
     parser.add_argument("--streams", action="store_true", help="asyncio's streams in the place of a Protocol")
+    parser.add_argument("--server", default="", metavar="URL", help="where the row's server is")
+    parser.add_argument("--drivers", metavar="DIR", help="where its drivers are installed")
+    parser.add_argument("words", nargs="*", help="what the row is asked for besides")
     given = parser.parse_args()
-    return Asked(given.module, given.millis * 1_000_000, given.operations, given.number, given.streams)
+    if given.drivers:
+        sys.path.append(given.drivers)
+    return Asked(
+        given.module,
+        given.millis * 1_000_000,
+        given.operations,
+        given.number,
+        given.streams,
+        tuple(given.words),
+        given.server,
+    )
 
 
 def timed(asked: Asked, run: Callable[[int], None], per_turn: int = 1) -> NoReturn:
