@@ -23,11 +23,19 @@ pub(super) struct Given {
 
 impl Given {
     /// Calls `parks`; `waits` in a process that is not the tasks' own.
-    fn wait(&self, parks: impl FnOnce(&dyn Runtime) -> Wait, waits: impl FnOnce() -> Wait) -> Wait {
+    fn wait<T>(&self, parks: impl FnOnce(&dyn Runtime) -> T, waits: impl FnOnce() -> T) -> T {
         let before = errno::get();
         let wait = if foreign::is_this_process() { parks(self.runtime) } else { waits() };
         errno::set(before);
         wait
+    }
+
+    /// Waits for `fd` as a thread does.
+    fn wait_natively(&self, fd: RawFd, interest: Interest, deadline: Deadline) -> Wait {
+        match native::wait_fd(fd, interest, deadline.saturating_sub(self.now())) {
+            0 => self.ended(deadline),
+            _ => Wait::Ready,
+        }
     }
 
     fn ended(&self, deadline: Deadline) -> Wait {
@@ -58,11 +66,19 @@ unsafe impl Runtime for Given {
     }
 
     fn wait_fd(&self, fd: RawFd, interest: Interest, deadline: Deadline, what: &'static str) -> Wait {
-        let waits = || match native::wait_fd(fd, interest, deadline.saturating_sub(self.now())) {
-            0 => self.ended(deadline),
-            _ => Wait::Ready,
-        };
+        let waits = || self.wait_natively(fd, interest, deadline);
         self.wait(|runtime| runtime.wait_fd(fd, interest, deadline, what), waits)
+    }
+
+    fn watch_fd(
+        &self,
+        fd: RawFd,
+        interest: Interest,
+        deadline: Deadline,
+        what: &'static str,
+    ) -> (Wait, bool) {
+        let waits = || (self.wait_natively(fd, interest, deadline), false);
+        self.wait(|runtime| runtime.watch_fd(fd, interest, deadline, what), waits)
     }
 
     fn sleep(&self, deadline: Deadline, what: &'static str) -> Wait {
@@ -104,5 +120,65 @@ unsafe impl Runtime for Given {
 
     fn look_out(&self, lookout: Option<fn(Moment)>) -> bool {
         foreign::is_this_process() && self.runtime.look_out(lookout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says in each answer that has a default what the default does not say.
+    struct Contrary;
+
+    // SAFETY: nothing is parked.
+    unsafe impl Runtime for Contrary {
+        fn may_park(&self) -> bool {
+            false
+        }
+        fn may_switch(&self) -> bool {
+            true
+        }
+        fn current(&self) -> TaskId {
+            0
+        }
+        fn now(&self) -> Deadline {
+            0
+        }
+        fn is_interrupted(&self) -> bool {
+            false
+        }
+        fn wait_fd(&self, _: RawFd, _: Interest, _: Deadline, _: &'static str) -> Wait {
+            errno::set(libc::ESTALE);
+            Wait::Closed
+        }
+        fn watch_fd(&self, _: RawFd, _: Interest, _: Deadline, _: &'static str) -> (Wait, bool) {
+            (Wait::Ready, true)
+        }
+        fn sleep(&self, _: Deadline, _: &'static str) -> Wait {
+            Wait::TimedOut
+        }
+        fn waker(&self) -> Arc<dyn Wake> {
+            unreachable!()
+        }
+        fn park(&self, _: &Arc<dyn Wake>, _: Deadline, _: bool, _: &'static str) -> Wait {
+            Wait::TimedOut
+        }
+        fn offload(&self, job: Box<dyn FnOnce() + Send>) -> Result<(), Box<dyn FnOnce() + Send>> {
+            Err(job)
+        }
+        fn closing(&self, _: RawFd) {}
+        fn look_out(&self, _: Option<fn(Moment)>) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn what_has_a_default_is_passed_on_and_errno_stays() {
+        let given = Given { runtime: &Contrary, kind: TypeId::of::<Contrary>() };
+        assert!(given.may_switch() && !given.may_park() && given.look_out(None));
+        assert_eq!(given.watch_fd(0, Interest::Read, 1, "test"), (Wait::Ready, true));
+        errno::set(libc::ENOENT);
+        assert_eq!(given.wait_fd(0, Interest::Read, 1, "test"), Wait::Closed);
+        assert_eq!(errno::get(), libc::ENOENT);
     }
 }
