@@ -26,7 +26,6 @@ place=$(cd "$place" && pwd)
 echo "INPUT($libraries/self-contained/libunwind.a)" >"$place/libgcc_s.so"
 
 RUSTFLAGS="-C target-feature=-crt-static -C linker=musl-gcc -L $place" cargo test --quiet --package greenloom-patch --target $target \
-    --lib --test slots --test loading --test at_any_time --test locks \
-    --test std_waits --test std_interrupts --test patched_core --test thread_words
+    --lib --test slots --test loading --test at_any_time --test locks --test std_waits --test std_locks --test std_interrupts --test patched_core --test thread_words
 RUSTFLAGS="" cargo test --quiet --package greenloom-patch --target $target --test static_program
 echo "musl: passed"
