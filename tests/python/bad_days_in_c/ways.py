@@ -319,7 +319,7 @@ WAYS: dict[str, Callable[[Wait], None]] = {
 
 def try_one(setting: Setting, way: Callable[[Wait], None]) -> None:
     """Let it happen, and see that nothing is left behind."""
-    with Timeout(2 * SOON, AssertionError("it hangs"), ref=False):
+    with Timeout(2 * SOON, AssertionError("it hangs"), ref=False), turning():
         before = open_descriptors(), get_hub().loop.activecnt
         with contextmanager(setting)() as wait:
             way(wait)
@@ -330,6 +330,17 @@ def try_one(setting: Setting, way: Callable[[Wait], None]) -> None:
             let_run()
         after = open_descriptors(), get_hub().loop.activecnt
         raise AssertionError(f"descriptors and watchers: {before} before, {after} after")
+
+
+@contextmanager
+def turning() -> Iterator[None]:
+    """Have the hub turn now and then. A signal that comes just before it falls asleep is seen in its next turn."""
+    tick = get_hub().loop.timer(0.25, 0.25, ref=False)
+    tick.start(lambda: None)
+    try:
+        yield
+    finally:
+        tick.close()
 
 
 def open_descriptors() -> int:
